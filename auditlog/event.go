@@ -1,0 +1,286 @@
+package auditlog
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"azekura/register/field"
+
+	"github.com/google/uuid"
+)
+
+// ID is a participant's pseudonym, a UUIDv7; the zero ID is nobody.
+type ID = uuid.UUID
+
+// Session is a sitting of one staff member at one device; 0 is no session.
+type Session int64
+
+// String is the form that events and screens show.
+func (s Session) String() string { return fmt.Sprintf("z%016x", uint64(s)) }
+
+// ParseSession reads the form that String writes.
+func ParseSession(text string) (Session, error) {
+	if len(text) == 17 && text[0] == 'z' {
+		if n, err := strconv.ParseUint(text[1:], 16, 63); err == nil && n > 0 {
+			return Session(n), nil
+		}
+	}
+	return 0, errors.New("a session is written z and 16 hexadecimal digits; azekura session list shows them")
+}
+
+// Action is what an event records. The numbers are stored: never renumber.
+type Action uint8
+
+// The actions.
+const (
+	Read    Action = iota + 1 // fields of one participant, opened
+	Check                     // one field, about to be compared with what a caller said
+	Checked                   // the comparison's answer
+	Search                    // a search, before its candidates are shown
+	Show                      // one candidate's existence and mask, opened
+	Deny                      // a refusal
+	Change                    // a new version of fields
+	Set                       // a set event: a job's many members
+	Grant                     // staff, device or session made
+	Contain                   // a session, device or staff member stopped
+	Shred                     // a participant's data key destroyed
+	System                    // an installation's own acts
+)
+
+var actionNames = [...]string{Read: "read", Check: "check", Checked: "checked", Search: "search", Show: "show", Deny: "deny",
+	Change: "change", Set: "set", Grant: "grant", Contain: "contain", Shred: "shred", System: "system"}
+
+// String is the action's name in a line.
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return "action(" + strconv.Itoa(int(a)) + ")"
+}
+
+func parseAction(name string) (Action, bool) {
+	for a, n := range actionNames {
+		if n == name && n != "" {
+			return Action(a), true
+		}
+	}
+	return 0, false
+}
+
+// FieldVersion is a field and the version of the record that last set it.
+type FieldVersion struct {
+	Field   field.Field
+	Version int64
+}
+
+// Event is what a submitter says happened. It holds no personal data: staff,
+// device, purpose and case are codes, the participant is a pseudonym.
+type Event struct {
+	Action      Action
+	Outcome     string // ok, denied, yes, no, none, …
+	Purpose     string
+	Case        string
+	Staff       string
+	Role        string
+	Device      string
+	Session     Session
+	Participant ID
+	Fields      []FieldVersion
+	Request     string          // the request's id
+	Set         *SetInfo        // of a set event
+	Detail      json.RawMessage // what else a reader of this action needs; no personal data
+
+	// Known lets the submitter, who has just read the participant's rows,
+	// save the sequencer a look-up of the last sequence number.
+	Known Known
+
+	// The sequencer fills these.
+	Log            int64
+	Index          int64
+	Time           int64 // microseconds, UTC
+	ParticipantSeq int64 // 1, 2, 3, … per participant; 0 where there is none
+	SessionSeq     int64 // likewise per session
+	salt           [16]byte
+}
+
+// Known is a participant's last sequence number as read at a moment when the
+// log had AsOf events or more.
+type Known struct {
+	Seq, AsOf int64
+	Valid     bool
+}
+
+// SetInfo describes the members of a set event.
+type SetInfo struct {
+	ID    int64  // names the sealed member rows
+	Count int64  // members
+	Root  Hash   // RFC 6962 tree over the members
+	Job   string // the job that needs them
+	Opens bool   // whether the members are opened, or only written
+	Union field.Set
+}
+
+// maxLine bounds a line: C2SP tlog-tiles holds an entry in 64 KiB.
+const maxLine = 64<<10 - 1
+
+// ErrTooLong means that an event's line would pass the limit.
+var ErrTooLong = errors.New("the event is longer than a log entry may be (64 KiB)")
+
+// Opened is what the event lets a person see of its participant: the basis of
+// exposure. A check tells that the person is in the register, and a set event
+// opens its fields for each member.
+func (e *Event) Opened() field.Set {
+	switch e.Action {
+	case Read:
+		return e.fieldSet()
+	case Show:
+		return e.fieldSet()
+	case Check, Checked:
+		return field.SetOf(field.Existence)
+	case Set:
+		if e.Set != nil && e.Set.Opens {
+			return e.Set.Union
+		}
+	}
+	return 0
+}
+
+func (e *Event) fieldSet() field.Set {
+	var s field.Set
+	for _, fv := range e.Fields {
+		s |= field.SetOf(fv.Field)
+	}
+	return s
+}
+
+// check refuses an event that can't become a line of its size.
+func (e *Event) check() error {
+	n := len(e.Outcome) + len(e.Purpose) + len(e.Case) + len(e.Staff) + len(e.Role) + len(e.Device) + len(e.Request) + len(e.Detail)
+	if 6*n+1024 > maxLine { // a byte takes six at most when it is escaped
+		return ErrTooLong
+	}
+	if len(e.Detail) > 0 && !json.Valid(e.Detail) {
+		return errors.New("an event's detail must be JSON")
+	}
+	return nil
+}
+
+// line fixes the event's bytes: one JSON object, keys in one order, absent
+// ones left out, no line end (the entry that is hashed is the line without
+// one).
+func (e *Event) line(b []byte) []byte {
+	b = append(b, `{"v":1,"log":`...)
+	b = strconv.AppendInt(b, e.Log, 10)
+	b = append(b, `,"index":`...)
+	b = strconv.AppendInt(b, e.Index, 10)
+	b = append(b, `,"time":"`...)
+	b = time.UnixMicro(e.Time).UTC().AppendFormat(b, timeLayout)
+	b = append(b, `","action":"`...)
+	b = append(b, e.Action.String()...)
+	b = append(b, '"')
+	b = appendText(b, "outcome", e.Outcome)
+	b = appendText(b, "purpose", e.Purpose)
+	b = appendText(b, "case", e.Case)
+	b = appendText(b, "staff", e.Staff)
+	b = appendText(b, "role", e.Role)
+	b = appendText(b, "device", e.Device)
+	if e.Session != 0 {
+		b = append(b, `,"session":"z`...)
+		b = appendHex16(b, uint64(e.Session))
+		b = append(b, `","session_seq":`...)
+		b = strconv.AppendInt(b, e.SessionSeq, 10)
+	}
+	if e.Participant != (ID{}) {
+		b = append(b, `,"participant":"`...)
+		var text [36]byte
+		encodeUUID(&text, e.Participant)
+		b = append(b, text[:]...)
+		b = append(b, `","participant_seq":`...)
+		b = strconv.AppendInt(b, e.ParticipantSeq, 10)
+	}
+	if len(e.Fields) > 0 {
+		b = append(b, `,"fields":{`...)
+		for i, fv := range e.Fields {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(append(append(b, '"'), fv.Field.String()...), `":`...)
+			b = strconv.AppendInt(b, fv.Version, 10)
+		}
+		b = append(b, '}')
+	}
+	if e.Set != nil {
+		b = e.Set.append(b)
+	}
+	b = appendText(b, "request", e.Request)
+	if len(e.Detail) > 0 {
+		b = append(append(b, `,"detail":`...), e.Detail...)
+	}
+	b = append(b, `,"salt":"`...)
+	b = base64.RawURLEncoding.AppendEncode(b, e.salt[:])
+	return append(b, `"}`...)
+}
+
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+func (s *SetInfo) append(b []byte) []byte {
+	b = append(b, `,"set":{"id":"`...)
+	b = appendHex16(b, uint64(s.ID))
+	b = append(b, `","count":`...)
+	b = strconv.AppendInt(b, s.Count, 10)
+	b = append(b, `,"root":"`...)
+	b = base64.StdEncoding.AppendEncode(b, s.Root[:])
+	b = append(b, `"`...)
+	b = appendText(b, "job", s.Job)
+	b = append(b, `,"opens":`...)
+	b = strconv.AppendBool(b, s.Opens)
+	b = append(b, `,"fields":"`...)
+	b = append(b, s.Union.String()...)
+	return append(b, `"}`...)
+}
+
+func appendText(b []byte, key, value string) []byte {
+	if value == "" {
+		return b
+	}
+	b = append(append(append(b, `,"`...), key...), `":`...)
+	return appendString(b, value)
+}
+
+func appendString(b []byte, value string) []byte {
+	for i := range len(value) {
+		if c := value[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(value)
+			if err != nil { // json.Marshal accepts every string
+				panic(err)
+			}
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), value...), '"')
+}
+
+func appendHex16(b []byte, n uint64) []byte {
+	var raw [8]byte
+	for i := range raw {
+		raw[i] = byte(n >> (56 - 8*i))
+	}
+	return hex.AppendEncode(b, raw[:])
+}
+
+func encodeUUID(text *[36]byte, id ID) {
+	hex.Encode(text[0:8], id[0:4])
+	text[8] = '-'
+	hex.Encode(text[9:13], id[4:6])
+	text[13] = '-'
+	hex.Encode(text[14:18], id[6:8])
+	text[18] = '-'
+	hex.Encode(text[19:23], id[8:10])
+	text[23] = '-'
+	hex.Encode(text[24:36], id[10:16])
+}

@@ -1,0 +1,53 @@
+-- The head moves by compare-and-swap alone; epoch fences off a sequencer that
+-- lost its lead: each one that opens the log raises it.
+CREATE TABLE log_head (
+	log_id BIGINT NOT NULL PRIMARY KEY,
+	size BIGINT NOT NULL,
+	root BYTEA NOT NULL,
+	epoch BIGINT NOT NULL
+)
+-- sqlite: WITHOUT ROWID
+;
+-- line is the truth; the other columns repeat it for look-ups, and azekura log
+-- verify compares them. fields is what the event opened (field.Set), else 0.
+CREATE TABLE log_event (
+	log_id BIGINT NOT NULL,
+	idx BIGINT NOT NULL,
+	time_us BIGINT NOT NULL,
+	action BIGINT NOT NULL,
+	session_id BIGINT NOT NULL,
+	session_seq BIGINT NOT NULL,
+	participant_id BYTEA,
+	participant_seq BIGINT NOT NULL,
+	fields BIGINT NOT NULL,
+	line BYTEA NOT NULL,
+	PRIMARY KEY (log_id, idx)
+);
+-- Exposure reads this index alone.
+CREATE INDEX log_event_session ON log_event (log_id, session_id, session_seq, time_us, fields, participant_id);
+CREATE INDEX log_event_participant ON log_event (log_id, participant_id, participant_seq) WHERE participant_id IS NOT NULL;
+-- C2SP tlog-tiles: full hash tiles of height 8, 256 hashes of 32 bytes.
+CREATE TABLE log_tile (
+	log_id BIGINT NOT NULL,
+	level BIGINT NOT NULL,
+	n BIGINT NOT NULL,
+	hashes BYTEA NOT NULL,
+	PRIMARY KEY (log_id, level, n)
+);
+-- The members of set events, sealed, 1,024 a block (a subtree of the set's tree).
+CREATE TABLE log_set_block (
+	log_id BIGINT NOT NULL,
+	set_id BIGINT NOT NULL,
+	block BIGINT NOT NULL,
+	count BIGINT NOT NULL,
+	sealed BYTEA NOT NULL,
+	PRIMARY KEY (log_id, set_id, block)
+);
+-- postgresql only
+DO $$ BEGIN
+	IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'azekura_app') THEN
+		GRANT SELECT, INSERT ON log_event, log_tile, log_set_block TO azekura_app;
+		GRANT SELECT, INSERT, UPDATE ON log_head TO azekura_app;
+		REVOKE UPDATE, DELETE, TRUNCATE ON log_event, log_tile, log_set_block FROM azekura_app;
+	END IF;
+END $$

@@ -1,0 +1,226 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// copyFrom is the number of rows from which COPY is worth its round trips.
+const copyFrom = 512
+
+type postgresDB struct {
+	pgQuerier
+	pool *pgxpool.Pool
+}
+
+func openPostgres(ctx context.Context, url string) (DB, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// pgx's error may repeat the URL's password.
+		return nil, errors.New("the database's URL can't be read; it must look like postgres://user@host:port/name")
+	}
+	config.ConnConfig.RuntimeParams["application_name"] = "azekura"
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return &postgresDB{pgQuerier: pgQuerier{pool}, pool: pool}, nil
+}
+
+func (d *postgresDB) Engine() Engine { return PostgreSQL }
+func (d *postgresDB) Pool() any      { return d.pool }
+func (d *postgresDB) Close() error   { d.pool.Close(); return nil }
+
+func (d *postgresDB) Size(ctx context.Context) (size int64, err error) {
+	err = d.QueryRow(ctx, "SELECT pg_database_size(current_database())", nil, &size)
+	return size, err
+}
+
+func (d *postgresDB) Begin(ctx context.Context) (Tx, error) {
+	tx, err := d.pool.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &postgresTx{pgQuerier: pgQuerier{tx}, tx: tx}, nil
+}
+
+// Apply sends BEGIN and the statements in one round trip and COMMIT in another.
+func (d *postgresDB) Apply(ctx context.Context, stmts []Stmt) error {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	ctx = context.WithoutCancel(ctx)
+	if err := applyBatch(ctx, conn.SendBatch, stmts, "begin"); err != nil {
+		// Should the rollback fail too, the connection is gone, and the
+		// transaction with it.
+		_, _ = conn.Exec(ctx, "rollback")
+		return err
+	}
+	tag, err := conn.Exec(ctx, "commit")
+	if err != nil {
+		return commitError(err)
+	}
+	if tag.String() != "COMMIT" { // the server answers ROLLBACK to the commit of a failed transaction
+		return fmt.Errorf("the commit was answered with %s", tag)
+	}
+	return nil
+}
+
+// applyBatch runs the statements, after a first one if given, in one round trip.
+func applyBatch(ctx context.Context, send func(context.Context, *pgx.Batch) pgx.BatchResults, stmts []Stmt, first ...string) error {
+	batch := &pgx.Batch{}
+	for _, sql := range first {
+		batch.Queue(sql)
+	}
+	for _, s := range stmts {
+		if s.Insert == nil {
+			batch.Queue(s.SQL, s.Args...)
+			continue
+		}
+		if _, err := s.Insert.length(s.Args); err != nil {
+			return err
+		}
+		batch.Queue(s.Insert.unnest(s.Args), s.Args...)
+	}
+	results := send(ctx, batch)
+	defer results.Close()
+	for range first {
+		if _, err := results.Exec(); err != nil {
+			return err
+		}
+	}
+	for _, s := range stmts {
+		tag, err := results.Exec()
+		if err != nil {
+			return err
+		}
+		if s.Must != 0 && tag.RowsAffected() != s.Must {
+			return ErrRefused
+		}
+	}
+	return results.Close()
+}
+
+// commitError tells a commit that the server refused from one whose answer
+// never came.
+func commitError(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnknown, err)
+}
+
+func (i *Insert) unnest(columns []any) string {
+	sql := i.head() + "SELECT * FROM unnest("
+	for c, column := range columns {
+		if c > 0 {
+			sql += ", "
+		}
+		sql += "$" + strconv.Itoa(c+1) + "::" + arrayType(column)
+	}
+	return sql + ") " + i.Suffix
+}
+
+func arrayType(column any) string {
+	switch column.(type) {
+	case [][]byte:
+		return "bytea[]"
+	case []int64:
+		return "bigint[]"
+	default:
+		return "text[]"
+	}
+}
+
+type postgresTx struct {
+	pgQuerier
+	tx pgx.Tx
+}
+
+func (t *postgresTx) Handle() any { return t.tx }
+
+func (t *postgresTx) Apply(ctx context.Context, stmts []Stmt) error {
+	return applyBatch(ctx, t.tx.SendBatch, stmts)
+}
+
+func (t *postgresTx) Commit(ctx context.Context) error {
+	if err := t.tx.Commit(ctx); err != nil {
+		if errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, pgx.ErrTxCommitRollback) {
+			return err
+		}
+		return commitError(err)
+	}
+	return nil
+}
+
+func (t *postgresTx) Rollback() {
+	// A rollback that fails has lost its connection, and its transaction too.
+	_ = t.tx.Rollback(context.Background())
+}
+
+// pgQuerier is what a pool and a transaction share.
+type pgQuerier struct {
+	q interface {
+		Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+		CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error)
+	}
+}
+
+func (p pgQuerier) Query(ctx context.Context, sql string, args ...any) (Rows, error) {
+	rows, err := p.q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func (p pgQuerier) QueryRow(ctx context.Context, sql string, args []any, dest ...any) error {
+	rows, err := p.Query(ctx, sql, args...)
+	return scanOne(rows, err, dest)
+}
+
+func (p pgQuerier) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	tag, err := p.q.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), err
+}
+
+func (p pgQuerier) Insert(ctx context.Context, into *Insert, columns ...any) error {
+	rows, err := into.length(columns)
+	if err != nil || rows == 0 {
+		return err
+	}
+	if rows < copyFrom || into.Suffix != "" {
+		_, err = p.q.Exec(ctx, into.unnest(columns), columns...)
+		return err
+	}
+	row := make([]any, len(columns))
+	at := -1
+	_, err = p.q.CopyFrom(ctx, pgx.Identifier{into.Table}, into.Columns, pgx.CopyFromFunc(func() ([]any, error) {
+		if at++; at >= rows {
+			return nil, nil
+		}
+		for c, column := range columns {
+			row[c] = cell(column, at)
+		}
+		return row, nil
+	}))
+	return err
+}
+
+func (p pgQuerier) In(column string, first int, keys [][]byte) (string, []any) {
+	return column + " = ANY($" + strconv.Itoa(first) + "::bytea[])", []any{keys}
+}

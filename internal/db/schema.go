@@ -1,0 +1,85 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Migration is one forward step of the schema, owned by the package whose
+// tables it makes. Its SQL is read by both engines, but for two marks:
+//
+//   - "-- sqlite: WORDS" is WORDS on SQLite and a comment elsewhere;
+//   - what follows a line "-- postgresql only" is one more statement, run on
+//     PostgreSQL alone (grants, storage parameters).
+//
+// Its comment says what the code before and after it may do.
+type Migration struct {
+	Name string // package/number-what, unique for ever
+	SQL  string
+}
+
+const migrationTable = `CREATE TABLE IF NOT EXISTS azekura_migration (
+	name TEXT NOT NULL PRIMARY KEY,
+	applied_us BIGINT NOT NULL
+)`
+
+// Migrate applies those that haven't been, each in its own transaction.
+func Migrate(ctx context.Context, d DB, now time.Time, migrations []Migration) error {
+	if _, err := d.Exec(ctx, migrationTable); err != nil {
+		return fmt.Errorf("prepare the schema: %w", err)
+	}
+	for _, m := range migrations {
+		var found int64
+		if err := d.QueryRow(ctx, "SELECT count(*) FROM azekura_migration WHERE name = $1", []any{m.Name}, &found); err != nil {
+			return err
+		}
+		if found > 0 {
+			continue
+		}
+		stmts := []Stmt{}
+		for _, sql := range m.statements(d.Engine()) {
+			stmts = append(stmts, Stmt{SQL: sql})
+		}
+		stmts = append(stmts, Stmt{SQL: "INSERT INTO azekura_migration (name, applied_us) VALUES ($1, $2)",
+			Args: []any{m.Name, now.UnixMicro()}})
+		if err := migrate(ctx, d, stmts); err != nil {
+			return fmt.Errorf("apply migration %s: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+// migrate runs one by one: a batch would prepare a statement before the table
+// it names exists.
+func migrate(ctx context.Context, d DB, stmts []Stmt) error {
+	tx, err := d.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, s := range stmts {
+		if _, err := tx.Exec(ctx, s.SQL, s.Args...); err != nil {
+			return err
+		}
+	}
+	return tx.Commit(ctx)
+}
+
+func (m Migration) statements(engine Engine) []string {
+	sql, grants, _ := strings.Cut(m.SQL, "-- postgresql only\n")
+	if engine == SQLite {
+		sql, grants = strings.ReplaceAll(sql, "-- sqlite: ", ""), ""
+	}
+	var list []string
+	for _, s := range strings.Split(sql, ";\n") {
+		if s = strings.TrimSpace(s); s != "" && s != ";" {
+			list = append(list, strings.TrimSuffix(s, ";"))
+		}
+	}
+	if grants != "" {
+		list = append(list, grants)
+	}
+	return list
+}
