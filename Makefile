@@ -1,0 +1,54 @@
+# Azekura's tasks. `make` lists them.
+SHELL := /bin/bash
+export PATH := $(PATH):/usr/local/go/bin
+
+N        ?= 100000
+SEED     ?= 2015
+FUZZTIME ?= 10s
+# Where goroutines share state; all packages under the race detector take too long.
+RACE_PKGS := ./internal/db ./internal/pgtest
+
+.PHONY: help build drill demo test soak bench fuzz setup go
+
+help: ## list the tasks
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+drill: ## re-enact June 2015 on N=100000 made-up people with SEED=2015
+	@echo "Building Azekura: some seconds, or two to three minutes the first time (two cores, an empty cache)."
+	@$(MAKE) --no-print-directory build
+	@bin/azekura drill june-2015 -n $(N) --seed $(SEED)
+
+demo: ## a made-up register on this machine, with a session to try it
+	@echo "Building Azekura: some seconds, or two to three minutes the first time."
+	@$(MAKE) --no-print-directory build
+	@bin/azekura demo
+
+build: go ## bin/azekura
+	CGO_ENABLED=0 go build -trimpath -o bin/azekura ./cmd/azekura
+
+test: go setup ## everything that must pass, at small sizes
+	@echo "gofmt"; unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go test -race $(RACE_PKGS)
+	go test ./...
+
+soak: go setup ## the same tests at full size, and every kill test at full count
+	AZEKURA_SOAK=1 go test -count=1 -timeout 6h ./...
+
+bench: go setup ## the figures, each beside its yardstick
+	go run ./internal/bench
+
+fuzz: go ## every fuzz target for FUZZTIME=10s
+	@set -eo pipefail; go test -list '^Fuzz' ./... \
+	| awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' \
+	| while read -r package target; do \
+	    echo "$$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	  done
+
+setup: ## install the Debian packages that tests need, or name them
+	@internal/setup/setup.sh
+
+go:
+	@go list -m >/dev/null 2>&1 || { echo "Azekura needs the Go that go.mod names, or a newer one; here: $$(go version 2>&1). Get it from https://go.dev/dl/"; exit 1; }

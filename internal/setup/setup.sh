@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that Azekura's tests need. Does nothing when all
+# are there; without the rights to install, says what is missing and stops.
+set -euo pipefail
+
+missing=()
+program() { command -v "$1" >/dev/null || missing+=("${@:2}"); } # program, its packages
+
+program make make
+program git git                # the rules read the list of tracked files
+program gcc gcc libc6-dev      # for the race detector; Azekura itself needs no C
+program ipcrm util-linux
+if [ -z "${AZEKURA_PG_BIN:-}" ] && ! compgen -G '/usr/lib/postgresql/*/bin/pgbench' >/dev/null; then
+  missing+=(postgresql)
+fi
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+install=(apt-get install -y --no-install-recommends "${missing[@]}")
+stop() {
+  printf 'The tests need Debian packages that are missing: %s.\n%s, run:\n\n    sudo %s\n\n' \
+    "${missing[*]}" "$1" "${install[*]}" >&2
+  exit 1
+}
+command -v apt-get >/dev/null || stop 'Install what they stand for here; on Debian 12 or later'
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  sudo -n true 2>/dev/null || stop 'To install them'
+  as_root=(sudo)
+fi
+
+echo "Installing ${missing[*]} (a minute or two)."
+as_root+=(env DEBIAN_FRONTEND=noninteractive)
+# Debian's PostgreSQL makes a cluster and starts it; the tests start their own.
+conf=/etc/postgresql-common/createcluster.d/azekura-setup.conf
+trap '"${as_root[@]}" rm -f "$conf"' EXIT
+"${as_root[@]}" mkdir -p "${conf%/*}"
+echo 'create_main_cluster = false' | "${as_root[@]}" tee "$conf" >/dev/null
+"${as_root[@]}" apt-get -q update
+"${as_root[@]}" "${install[@]:0:1}" -q -o DPkg::Lock::Timeout=300 "${install[@]:1}"
