@@ -1,0 +1,20 @@
+-- Domain keys, wrapped by the root key. A reference table: small, on every node.
+CREATE TABLE keyring_key (
+	domain TEXT NOT NULL,
+	epoch BIGINT NOT NULL,
+	created_us BIGINT NOT NULL,
+	wrapped BYTEA NOT NULL,
+	PRIMARY KEY (domain, epoch)
+)
+-- sqlite: WITHOUT ROWID
+;
+-- A participant's data key, wrapped by the data domain's key of an epoch.
+-- Deleting the row shreds the participant.
+CREATE TABLE keyring_participant (
+	participant_id BYTEA NOT NULL PRIMARY KEY,
+	key_no BIGINT NOT NULL,
+	epoch BIGINT NOT NULL,
+	wrapped BYTEA NOT NULL
+)
+-- sqlite: WITHOUT ROWID
+;
