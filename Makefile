@@ -6,7 +6,7 @@ N        ?= 100000
 SEED     ?= 2015
 FUZZTIME ?= 10s
 # Where goroutines share state; all packages under the race detector take too long.
-RACE_PKGS := ./internal/db ./internal/pgtest
+RACE_PKGS := ./auditlog ./internal/db ./internal/pgtest
 
 .PHONY: help build drill demo test soak bench fuzz setup go
 
@@ -51,4 +51,4 @@ setup: ## install the Debian packages that tests need, or name them
 	@internal/setup/setup.sh
 
 go:
-	@go list -m >/dev/null 2>&1 || { echo "Azekura needs the Go that go.mod names, or a newer one; here: $$(go version 2>&1). Get it from https://go.dev/dl/"; exit 1; }
+	@said=$$(go list -m 2>&1) || { echo "$$said"; echo "Azekura needs Go as new as go.mod names, or newer: https://go.dev/dl/"; exit 1; }
