@@ -1,0 +1,260 @@
+// Package access knows the staff, the devices and the sessions, and turns a
+// token into a Session that the gate accepts.
+//
+// It promises that every grant is an event of the audit log before it counts,
+// and that a Session can't be made elsewhere: its fields are unexported and its
+// zero value is refused. Device keys, policies and budgets aren't here yet;
+// until they are, a session is bound to its device by name alone, and a stolen
+// token works elsewhere until the session ends.
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	_ "embed"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"azekura/auditlog"
+	"azekura/internal/db"
+)
+
+//go:embed schema.sql
+var schema string
+
+// Migrations make this package's tables.
+var Migrations = []db.Migration{{Name: "access/1-first", SQL: schema}}
+
+var (
+	// ErrNoSession refuses a request without a live session.
+	ErrNoSession = errors.New("no live session; open one with azekura session open, or sign in again")
+	// ErrNotFound means that no staff member, device or session has that id.
+	ErrNotFound = errors.New("not found")
+	// ErrExists means that the id is taken.
+	ErrExists = errors.New("already exists")
+	// ErrInvalid means that an argument isn't of the form it must have.
+	ErrInvalid = errors.New("invalid")
+)
+
+// Roles are those a staff member can have; one each.
+var Roles = []string{"caseworker", "supervisor", "payment-officer", "security-officer", "auditor", "administrator"}
+
+// MaxSession is the longest that a session may last.
+const MaxSession = 12 * time.Hour
+
+// Staff is a staff member.
+type Staff struct {
+	ID     string    `json:"id"`
+	Role   string    `json:"role"`
+	Office string    `json:"office"`
+	Added  time.Time `json:"added"`
+	Event  int64     `json:"event" doc:"index of the grant in the audit log"`
+}
+
+// Device is a staff PC.
+type Device struct {
+	ID     string    `json:"id"`
+	Office string    `json:"office"`
+	Added  time.Time `json:"added"`
+	Event  int64     `json:"event" doc:"index of the grant in the audit log"`
+}
+
+// SessionInfo describes a session to those who list them.
+type SessionInfo struct {
+	ID      string     `json:"id"`
+	Staff   string     `json:"staff"`
+	Device  string     `json:"device"`
+	Opened  time.Time  `json:"opened"`
+	Expires time.Time  `json:"expires"`
+	Closed  *time.Time `json:"closed,omitempty"`
+	Event   int64      `json:"event" doc:"index of the grant in the audit log"`
+}
+
+// Session is a live sitting of one staff member at one device. Only a
+// Directory makes one; the zero value is refused by the gate.
+type Session struct {
+	id     auditlog.Session
+	staff  string
+	role   string
+	office string
+	device string
+}
+
+// Live refuses the zero value.
+func (s Session) Live() bool { return s.id != 0 }
+
+// ID is the session's id.
+func (s Session) ID() auditlog.Session { return s.id }
+
+// Role is the role of the session's staff member.
+func (s Session) Role() string { return s.role }
+
+// Stamp fills who, on what and in which sitting into an event.
+func (s Session) Stamp(e auditlog.Event) auditlog.Event {
+	e.Session, e.Staff, e.Role, e.Device = s.id, s.staff, s.role, s.device
+	return e
+}
+
+type sessionRow struct {
+	session auditlog.Session
+	staff   string
+	device  string
+	hash    [sha256.Size]byte
+	opened  time.Time
+	expires time.Time
+	closed  time.Time
+	event   int64
+}
+
+func (r *sessionRow) live(now time.Time) bool { return r.closed.IsZero() && now.Before(r.expires) }
+
+func (r *sessionRow) info() SessionInfo {
+	info := SessionInfo{ID: r.session.String(), Staff: r.staff, Device: r.device, Opened: r.opened, Expires: r.expires, Event: r.event}
+	if !r.closed.IsZero() {
+		info.Closed = &r.closed
+	}
+	return info
+}
+
+// Directory holds staff, devices and sessions in memory, in front of their
+// tables. One process leads a log, so what it holds is what counts.
+type Directory struct {
+	db   db.DB
+	log  *auditlog.Log
+	rand io.Reader
+
+	grants   sync.Mutex // one grant at a time; whoever holds it may read without mu
+	mu       sync.RWMutex
+	staff    map[string]Staff
+	devices  map[string]Device
+	sessions map[auditlog.Session]*sessionRow
+	tokens   map[[sha256.Size]byte]*sessionRow
+}
+
+// Open loads the directory.
+func Open(ctx context.Context, d db.DB, log *auditlog.Log, rand io.Reader) (*Directory, error) {
+	dir := &Directory{db: d, log: log, rand: rand, staff: map[string]Staff{}, devices: map[string]Device{},
+		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}}
+	for _, load := range []func(context.Context) error{dir.loadStaff, dir.loadDevices, dir.loadSessions} {
+		if err := load(ctx); err != nil {
+			return nil, fmt.Errorf("load staff, devices and sessions: %w", err)
+		}
+	}
+	return dir, nil
+}
+
+// Authenticate turns a token into its live session.
+func (d *Directory) Authenticate(token string) (Session, error) {
+	hash := sha256.Sum256([]byte(token))
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	row := d.tokens[hash]
+	if row == nil || subtle.ConstantTimeCompare(row.hash[:], hash[:]) != 1 || !row.live(d.log.Now()) {
+		return Session{}, ErrNoSession
+	}
+	return d.session(row)
+}
+
+// Still refuses a session that ended since it was authenticated.
+func (d *Directory) Still(s Session) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if row := d.sessions[s.id]; row == nil || !row.live(d.log.Now()) {
+		return ErrNoSession
+	}
+	return nil
+}
+
+func (d *Directory) session(row *sessionRow) (Session, error) {
+	staff, ok := d.staff[row.staff]
+	if _, known := d.devices[row.device]; !ok || !known {
+		return Session{}, ErrNoSession
+	}
+	return Session{id: row.session, staff: staff.ID, role: staff.Role, office: staff.Office, device: row.device}, nil
+}
+
+// Staff lists the staff members by id.
+func (d *Directory) Staff() []Staff {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return sorted(d.staff, func(a, b Staff) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// Devices lists the devices by id.
+func (d *Directory) Devices() []Device {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return sorted(d.devices, func(a, b Device) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// Sessions lists the sessions, the oldest first.
+func (d *Directory) Sessions() []SessionInfo {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	rows := sorted(d.sessions, func(a, b *sessionRow) int { return int(a.event - b.event) })
+	list := make([]SessionInfo, len(rows))
+	for i, r := range rows {
+		list[i] = r.info()
+	}
+	return list
+}
+
+// Of lists the sessions of a staff member or a device; an empty id stands for any.
+func (d *Directory) Of(staff, device string) []auditlog.Session {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var list []auditlog.Session
+	for _, r := range d.sessions {
+		if (staff == "" || r.staff == staff) && (device == "" || r.device == device) {
+			list = append(list, r.session)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func sorted[K comparable, V any](m map[K]V, by func(a, b V) int) []V {
+	list := make([]V, 0, len(m))
+	for _, v := range m {
+		list = append(list, v)
+	}
+	slices.SortFunc(list, by)
+	return list
+}
+
+var code = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,31}$`)
+
+func checkCode(what, id string) error {
+	if !code.MatchString(id) {
+		return fmt.Errorf("%w: a %s is 1 to 32 small letters, digits, dots, dashes or underscores", ErrInvalid, what)
+	}
+	return nil
+}
+
+// newToken makes a session's bearer token; only its hash is kept.
+func (d *Directory) newToken() (token string, hash [sha256.Size]byte, id auditlog.Session, err error) {
+	var raw [40]byte
+	if _, err := io.ReadFull(d.rand, raw[:]); err != nil {
+		return "", hash, 0, err
+	}
+	token = "azs_" + base64.RawURLEncoding.EncodeToString(raw[:32])
+	return token, sha256.Sum256([]byte(token)), auditlog.Session(binary.BigEndian.Uint64(raw[32:])>>1 | 1), nil
+}
+
+func detail(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil { // the values are structs of strings
+		panic(err)
+	}
+	return raw
+}
