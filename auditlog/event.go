@@ -50,10 +50,11 @@ const (
 	Contain                   // a session, device or staff member stopped
 	Shred                     // a participant's data key destroyed
 	System                    // an installation's own acts
+	Index                     // fields opened inside the gate to index a change; nothing leaves it
 )
 
 var actionNames = [...]string{Read: "read", Check: "check", Checked: "checked", Search: "search", Show: "show", Deny: "deny",
-	Change: "change", Set: "set", Grant: "grant", Contain: "contain", Shred: "shred", System: "system"}
+	Change: "change", Set: "set", Grant: "grant", Contain: "contain", Shred: "shred", System: "system", Index: "index"}
 
 // String is the action's name in a line.
 func (a Action) String() string {

@@ -30,7 +30,7 @@ var masked = field.SetOf(field.Name, field.Birth, field.Address, field.Number)
 func receipt(e *Event, blocks [][32]byte) Receipt {
 	r := Receipt{durable: true, index: e.Index, time: e.Time, id: e.Participant}
 	switch e.Action {
-	case Read, Check:
+	case Read, Check, Index:
 		r.exact = e.Fields
 	case Show, Shred:
 		for _, fv := range e.Fields {

@@ -32,6 +32,9 @@ const (
 
 	count
 
+	// Award is the award (kind and yen a year) that came with an import. It is
+	// sealed like a field and kept for the payments room; no read opens it.
+	Award Field = 15
 	// Existence is what a hit tells by itself: this person is in the register.
 	Existence Field = 16
 	// Mask is the shortened form of a candidate that a search shows.
@@ -41,7 +44,7 @@ const (
 var names = map[Field]string{
 	Number: "number", Name: "name", Kana: "kana", Romaji: "romaji", Birth: "birth", Sex: "sex",
 	Address: "address", Phone: "phone", Email: "email", Account: "account", Ref: "ref",
-	Existence: "existence", Mask: "mask",
+	Award: "award", Existence: "existence", Mask: "mask",
 }
 
 // All lists the fields of a record, in their stored order.
