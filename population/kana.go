@@ -83,8 +83,8 @@ func joinSmallY(buf []byte, s string) []byte {
 }
 
 // lengthens says whether a vowel only makes the last one long: UU, OU, and OO
-// except at the end of the name. イノウエ and タケノウチ are two words each, so
-// their ウ is spoken.
+// except at the end of the name. イノウエ, タケノウチ and マツウラ are two words
+// each, so their ウ is spoken.
 func lengthens(buf []byte, s, rest string) bool {
 	if len(buf) == 0 {
 		return false
@@ -92,9 +92,9 @@ func lengthens(buf []byte, s, rest string) bool {
 	last := buf[len(buf)-1]
 	switch s {
 	case "U":
-		spoken := strings.HasSuffix(string(buf), "NO") &&
-			(strings.HasPrefix(rest, "エ") || strings.HasPrefix(rest, "チ") || strings.HasPrefix(rest, "ラ"))
-		return last == 'U' || last == 'O' && !spoken
+		joint := bytes.HasSuffix(buf, []byte("NO")) || bytes.HasSuffix(buf, []byte("TSU"))
+		spoken := joint && (strings.HasPrefix(rest, "エ") || strings.HasPrefix(rest, "チ") || strings.HasPrefix(rest, "ラ"))
+		return (last == 'U' || last == 'O') && !spoken
 	case "O":
 		return last == 'O' && rest != ""
 	}

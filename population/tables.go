@@ -68,7 +68,9 @@ type tables struct {
 }
 
 // loaded decompresses the tables once, at the first use.
-var loaded = sync.OnceValue(func() *tables {
+var loaded = sync.OnceValue(parseTables)
+
+func parseTables() *tables {
 	t := &tables{
 		surnames: parseNames(surnamesGz, 1),
 		given:    [2]names{parseNames(givenMenGz, decades), parseNames(givenWomenGz, decades)},
@@ -76,7 +78,7 @@ var loaded = sync.OnceValue(func() *tables {
 	}
 	t.parseBanks(unpack(branchesGz))
 	return t
-})
+}
 
 // unpack panics on a broken table: it is part of the binary, and golden tests
 // read every one.

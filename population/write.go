@@ -75,7 +75,7 @@ func (d *draft) appendCSV(line []byte) []byte {
 			line = append(line, ',')
 		}
 		value := d.bytes(at)
-		if !bytes.ContainsAny(value, ",\"\r\n") {
+		if !needsQuotes(value) {
 			line = append(line, value...)
 			continue
 		}
@@ -84,6 +84,16 @@ func (d *draft) appendCSV(line []byte) []byte {
 		line = append(line, '"')
 	}
 	return append(line, '\n')
+}
+
+// needsQuotes is RFC 4180's rule, byte by byte, since almost no value does.
+func needsQuotes(value []byte) bool {
+	for _, c := range value {
+		if c == ',' || c == '"' || c == '\n' || c == '\r' {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *draft) appendJSON(line []byte) []byte {

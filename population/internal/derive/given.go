@@ -148,8 +148,8 @@ func stylesOf(want sex) []style {
 	if want == female {
 		return []style{
 			{hasKatakana, [eras]float64{8, 7, 5, 2, .3, .1, .01, .01, .01, .01}},
-			{endsIn("子"), [eras]float64{40, 68, 75, 72, 60, 45, 25, 12, 6, 4}},
-			{endsIn("江枝代恵惠世ヱゑえ"), [eras]float64{25, 16, 13, 13, 15, 14, 12, 7, 4, 2}},
+			{endsIn("子"), [eras]float64{30, 52, 62, 60, 52, 40, 25, 12, 6, 4}},
+			{endsIn("江枝代恵惠世ヱゑえ"), [eras]float64{30, 28, 22, 20, 18, 15, 12, 7, 4, 2}},
 			{endsIn("美"), [eras]float64{2, 2, 4, 8, 15, 22, 25, 18, 12, 8}},
 			{endsIn("奈菜花華音咲葉彩羽月海夏里希香佳沙衣織穂乃絵未央"), [eras]float64{2, 2, 2, 3, 7, 15, 32, 55, 68, 75}},
 			{isHiragana, [eras]float64{8, 3, 1, 1, 2, 3, 4, 5, 6, 8}},
