@@ -31,6 +31,8 @@
 // NDJSON and [Person] have them.
 package population
 
+import "slices"
+
 // Person is one made-up participant, in the import's columns. A missing value
 // is empty (zero for the award).
 type Person struct {
@@ -76,7 +78,7 @@ func (g *Generator) Next(p *Person) {
 }
 
 // Columns are the import's columns in their order, and CSV's header.
-func Columns() []string { return columnNames[:] }
+func Columns() []string { return slices.Clone(columnNames[:]) }
 
 // write drafts person i.
 func (g *Generator) write(d *draft, i uint64) {
