@@ -1,0 +1,266 @@
+package incident
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"time"
+
+	"azekura/auditlog"
+	"azekura/register/field"
+
+	"github.com/google/uuid"
+)
+
+// readers is how many sessions are read at a time: half the connections that
+// either engine's pool has at the least, so that the gate goes on reading during
+// an incident.
+const readers = 2
+
+// findings is what the readers bring together.
+type findings struct {
+	people         *people
+	openings, sets int64
+	gaps           gaps
+}
+
+// reader reads sessions, one after another.
+type reader struct {
+	src          Source
+	since, until int64 // microseconds: from since, up to and without until
+	progress     *progress
+	findings
+}
+
+// read asks every session, several at a time, and then whether the log lacks
+// anything since the first of them began.
+func read(ctx context.Context, src Source, q Query, sessions []auditlog.Session, size int64, report func(int64)) (*findings, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	todo := make(chan auditlog.Session, len(sessions))
+	for _, s := range sessions {
+		todo <- s
+	}
+	close(todo)
+	since, until := q.window()
+	p := &progress{report: report}
+	all := make([]*reader, max(1, min(readers, runtime.GOMAXPROCS(0), len(sessions))))
+	var wg sync.WaitGroup
+	for i := range all {
+		r := &reader{src: src, since: since, until: until, progress: p, findings: findings{people: newPeople()}}
+		all[i] = r
+		wg.Go(func() {
+			for s := range todo {
+				if err := r.session(ctx, s); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	var cuts gaps
+	wg.Go(func() {
+		from, err := firstIndex(ctx, src, sessions, size)
+		if err == nil {
+			err = cuts.findCuts(ctx, src.DB, src.LogID, from, size)
+		}
+		if err != nil {
+			cancel(err)
+		}
+	})
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	sum := &all[0].findings
+	for _, r := range all[1:] {
+		sum.add(&r.findings)
+	}
+	sum.gaps.merge(cuts)
+	p.end(sum.openings)
+	return sum, nil
+}
+
+func (f *findings) add(other *findings) {
+	f.people = f.people.merge(other.people)
+	f.openings += other.openings
+	f.sets += other.sets
+	f.gaps.merge(other.gaps)
+}
+
+// window is the query's, in microseconds. An end within a microsecond is
+// moved outwards, so that nothing is lost.
+func (q Query) window() (since, until int64) {
+	since, until = math.MinInt64, math.MaxInt64
+	if !q.Since.IsZero() {
+		since = q.Since.UnixMicro()
+	}
+	if !q.Until.IsZero() {
+		until = q.Until.Add(time.Microsecond - time.Nanosecond).UnixMicro()
+	}
+	return since, until
+}
+
+const selectFirst = "SELECT idx FROM log_event WHERE log_id = $1 AND session_id = $2 ORDER BY session_seq LIMIT 1"
+
+// firstIndex is where the earliest of the sessions begins: what is missing
+// before can't be theirs. A session whose own beginning is missing is
+// incomplete as it is.
+func firstIndex(ctx context.Context, src Source, sessions []auditlog.Session, size int64) (int64, error) {
+	first := size
+	for _, s := range sessions {
+		rows, err := src.DB.Query(ctx, selectFirst, src.LogID, int64(s))
+		if err != nil {
+			return 0, err
+		}
+		for rows.Next() {
+			var idx int64
+			if err := rows.Scan(&idx); err != nil {
+				rows.Close()
+				return 0, err
+			}
+			first = min(first, idx)
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			return 0, err
+		}
+	}
+	return first, nil
+}
+
+// selectSession is answered from the index log_event_session alone.
+const selectSession = "SELECT session_seq, time_us, fields, participant_id FROM log_event WHERE log_id = $1 AND session_id = $2 ORDER BY session_seq"
+
+// event is a row of selectSession.
+type event struct {
+	seq, time, fields int64
+	who               participant
+}
+
+// session reads one session to its end. Set events are expanded after that, so
+// that a reader never holds one connection and waits for another.
+func (r *reader) session(ctx context.Context, s auditlog.Session) error {
+	sets, err := r.stream(ctx, s)
+	if err != nil {
+		return fmt.Errorf("session %s: %w", s, err)
+	}
+	for _, set := range sets {
+		if err := r.expand(ctx, s, set); err != nil {
+			return fmt.Errorf("session %s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+func (r *reader) stream(ctx context.Context, s auditlog.Session) (sets []event, err error) {
+	rows, err := r.src.DB.Query(ctx, selectSession, r.src.LogID, int64(s))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var e event
+	into := []any{&e.seq, &e.time, &e.fields, &e.who}
+	due := int64(1)
+	for n := 0; rows.Next(); n++ {
+		if n%progressEvery == 0 {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		if e.seq != due {
+			r.gaps.number(s, due, e.seq)
+		}
+		due = max(due, e.seq+1)
+		if e.fields == 0 || e.time < r.since || e.time >= r.until {
+			continue
+		}
+		if !e.who.known {
+			sets = append(sets, e)
+			continue
+		}
+		if e.fields < 0 || e.fields > math.MaxUint32 {
+			return nil, fmt.Errorf("event %d opened fields that don't exist; run azekura log verify", e.seq)
+		}
+		r.saw(e.who.id, field.Set(e.fields), e.time)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if due == 1 {
+		r.gaps.add(Gap{Kind: Unknown, Session: s.String()})
+	}
+	return sets, nil
+}
+
+func (r *reader) saw(id uuid.UUID, fields field.Set, at int64) {
+	r.people.saw(&person{id: id, fields: fields, openings: 1, first: at, last: at})
+	if r.openings++; r.openings%progressEvery == 0 {
+		r.progress.add(progressEvery)
+	}
+}
+
+// number notes that a session's events don't go on with the number that was due.
+func (g *gaps) number(s auditlog.Session, due, got int64) {
+	if got > due {
+		g.add(Gap{Kind: Missing, Session: s.String(), From: due, To: got - 1})
+	} else {
+		g.add(Gap{Kind: Repeated, Session: s.String(), From: got, To: got})
+	}
+}
+
+// participant takes the id out of the driver's memory, without one of its own.
+type participant struct {
+	id    uuid.UUID
+	known bool
+}
+
+// ScanBytes is how pgx hands over a BYTEA.
+func (p *participant) ScanBytes(raw []byte) error {
+	switch len(raw) {
+	case 0:
+		p.known = false
+	case len(p.id):
+		p.id, p.known = uuid.UUID(raw), true
+	default:
+		return fmt.Errorf("a participant's id has %d bytes; run azekura log verify", len(raw))
+	}
+	return nil
+}
+
+// Scan is how database/sql does.
+func (p *participant) Scan(src any) error {
+	raw, ok := src.([]byte)
+	if !ok && src != nil {
+		return fmt.Errorf("a participant's id is %T; run azekura log verify", src)
+	}
+	return p.ScanBytes(raw)
+}
+
+const progressEvery = 1 << 14
+
+// progress sums what the readers have done.
+type progress struct {
+	mu     sync.Mutex
+	done   int64
+	report func(done int64)
+}
+
+func (p *progress) add(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += n
+	if p.report != nil {
+		p.report(p.done)
+	}
+}
+
+func (p *progress) end(done int64) {
+	p.done = 0
+	p.add(done)
+}

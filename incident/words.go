@@ -1,0 +1,92 @@
+package incident
+
+import (
+	"fmt"
+
+	"azekura/register/field"
+)
+
+// Language is that of a table for people.
+type Language string
+
+// The languages.
+const (
+	English  Language = "en"
+	Japanese Language = "ja"
+)
+
+// ParseLanguage reads a language's code.
+func ParseLanguage(code string) (Language, error) {
+	if l := Language(code); l == English || l == Japanese {
+		return l, nil
+	}
+	return "", fmt.Errorf("no table is written in that language; choose %s or %s", English, Japanese)
+}
+
+// words are the table's, with the verbs of fmt in the sentences.
+type words struct {
+	title, since, until, participants, openings, sets, first, last string
+	field, people, combination, join                               string
+	sessions, head, complete, incomplete, more                     string
+	gaps                                                           map[GapKind]string
+	clock                                                          string
+}
+
+var english = &words{
+	title: "Exposure", since: "from", until: "until", participants: "participants", openings: "openings", sets: "set events",
+	first: "first opening", last: "last opening", sessions: "sessions",
+	field: "field", people: "participants", combination: "seen together", join: " + ",
+	head:       "It stands on the signed head of %s events, root %s.",
+	complete:   "It is complete: every event below that head is there.",
+	incomplete: "IT IS NOT COMPLETE. Whom the missing events exposed is not in these figures:",
+	more:       "and %s gaps more",
+	gaps: map[GapKind]string{
+		Missing:  "session {session} lacks its events {from} to {to}",
+		Repeated: "session {session} has an event {from} where another was due",
+		Unknown:  "session {session} has no event in this log",
+		Cut:      "the log lacks its events {from} to {to}, though it was signed with them",
+	},
+	clock: "2006-01-02 15:04:05 -07:00",
+}
+
+var japanese = &words{
+	title: "漏えい項目", since: "開始", until: "終了", participants: "人数", openings: "開封", sets: "一括記録",
+	first: "最初の開封", last: "最後の開封", sessions: "セッション",
+	field: "項目", people: "人数", combination: "項目の組合せ", join: "＋",
+	head:       "署名済みの監査記録%s件（ルート %s）に基づく。",
+	complete:   "完全：署名された記録に欠けはない。",
+	incomplete: "不完全：次の記録が欠けており、その分は上の人数に含まれない。",
+	more:       "ほか%s箇所",
+	gaps: map[GapKind]string{
+		Missing:  "セッション {session} の記録 {from}〜{to} がない",
+		Repeated: "セッション {session} の記録 {from} の順序が正しくない",
+		Unknown:  "セッション {session} の記録が一件もない",
+		Cut:      "署名済みの監査記録 {from}〜{to} がない",
+	},
+	clock: "2006-01-02 15:04:05 -07:00",
+}
+
+func (l Language) words() *words {
+	if l == Japanese {
+		return japanese
+	}
+	return english
+}
+
+var japaneseFields = map[field.Field]string{
+	field.Number: "基礎年金番号", field.Name: "氏名", field.Kana: "カナ氏名", field.Romaji: "ローマ字氏名", field.Birth: "生年月日",
+	field.Sex: "性別", field.Address: "住所", field.Phone: "電話番号", field.Email: "メールアドレス", field.Account: "受取口座",
+	field.Ref: "機関内番号", field.Award: "年金給付", field.Existence: "登録の有無", field.Mask: "候補の伏せ字表示",
+}
+
+// fieldName is a field's, given by the name that figures have it under.
+func (l Language) fieldName(name string) string {
+	if l == Japanese {
+		for f, ja := range japaneseFields {
+			if f.String() == name {
+				return ja
+			}
+		}
+	}
+	return name
+}
