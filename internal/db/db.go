@@ -76,6 +76,9 @@ type DB interface {
 	// The end of ctx ends the wait for a turn or a connection, and no more: a
 	// transaction that has begun goes to its end.
 	Apply(ctx context.Context, stmts []Stmt) error
+	// Scrub sees to it that rows deleted from a table leave the database's
+	// files, as far as the engine can; backups and archives are beyond it.
+	Scrub(ctx context.Context, table string) error
 	// Size is the database's size on disk in bytes.
 	Size(ctx context.Context) (int64, error)
 	// Pool is the driver's own handle, for River: *sql.DB or *pgxpool.Pool.

@@ -46,6 +46,12 @@ func (d *postgresDB) Size(ctx context.Context) (size int64, err error) {
 	return size, err
 }
 
+// Scrub removes dead rows. The write-ahead log keeps them until it is recycled.
+func (d *postgresDB) Scrub(ctx context.Context, table string) error {
+	_, err := d.pool.Exec(ctx, "VACUUM "+pgx.Identifier{table}.Sanitize())
+	return err
+}
+
 func (d *postgresDB) Begin(ctx context.Context) (Tx, error) {
 	tx, err := d.pool.Begin(ctx)
 	if err != nil {

@@ -1,0 +1,244 @@
+// Package gate is the one way to plaintext. It has three doors: Read opens
+// fields of one participant; Check answers yes or no to what a caller says;
+// OpenSet opens a job's members. A search shows candidates masked, each mask an
+// opening; a change may open, inside the gate, what its index forms need.
+//
+// Every door goes the same way: session, policy, one commit of the event, the
+// receipt, and only then the envelope. It promises that nothing leaves unlogged:
+// the opener wants the receipt. What a failure to log refuses, stays refused.
+// Budgets, cases and full policies join at decide, before the commit; until then
+// a live session of a role that may open, a purpose and a case are all that is
+// asked.
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"azekura/access"
+	"azekura/auditlog"
+	"azekura/internal/db"
+	"azekura/keyring"
+	"azekura/keyring/opening"
+	"azekura/register"
+	"azekura/register/field"
+	"azekura/register/value"
+
+	"github.com/google/uuid"
+)
+
+var (
+	// ErrDenied means that the policy refuses; the refusal is in the log.
+	ErrDenied = errors.New("refused")
+	// ErrInvalid means that the request isn't of the form it must have.
+	ErrInvalid = errors.New("invalid request")
+	// ErrTooMany means that a search finds more than may be shown.
+	ErrTooMany = fmt.Errorf("more than %d participants match; search by something narrower", MaxCandidates)
+)
+
+// MaxCandidates bounds what one search shows.
+const MaxCandidates = 10
+
+// Purposes are why a record may be opened.
+var Purposes = []string{"enquiry", "application", "change", "visit", "letter", "death", "review", "audit"}
+
+// Gate opens. Its methods are safe for many callers.
+type Gate struct {
+	store  *register.Store
+	log    *auditlog.Log
+	access *access.Directory
+	opener opening.Opener
+	db     db.DB
+	ring   *keyring.Ring
+	fetch  *fetcher
+}
+
+// New puts the gate before a register.
+func New(d db.DB, ring *keyring.Ring, log *auditlog.Log, dir *access.Directory, store *register.Store) *Gate {
+	return &Gate{store: store, log: log, access: dir, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store)}
+}
+
+// Close waits for what is under way.
+func (g *Gate) Close() { g.fetch.close() }
+
+// Who names a participant: by id, or by the agency's own key.
+type Who struct {
+	Participant uuid.UUID
+	Ref         string
+}
+
+// Why is the purpose, the case and the request that a door is opened for.
+type Why struct {
+	Purpose string
+	Case    string
+	Request string // the request's id, for who looks at logs
+}
+
+// ReadRequest asks for fields of one participant.
+type ReadRequest struct {
+	Who
+	Why
+	Fields field.Set
+	// Version asks for the values as they stood in an earlier version of the
+	// record; 0 is the newest.
+	Version int64
+}
+
+// Answer is what a read released.
+type Answer struct {
+	Participant uuid.UUID
+	Version     int64                  // the record's version that was read
+	Values      map[field.Field]string // canonical text; an absent field isn't there
+	Event       int64                  // the event's index in the audit log
+}
+
+// Read opens fields of one participant.
+func (g *Gate) Read(ctx context.Context, s access.Session, r ReadRequest) (Answer, error) {
+	event, err := g.decide(ctx, s, auditlog.Read, r.Fields, r.Why)
+	if err != nil {
+		return Answer{}, err
+	}
+	p, err := g.one(ctx, event, r.Who)
+	if err != nil {
+		return Answer{}, err
+	}
+	version := r.Version
+	if version == 0 {
+		version = p.Latest()
+	}
+	if version < 1 || version > p.Latest() {
+		return Answer{}, fmt.Errorf("%w: the record has versions 1 to %d", ErrInvalid, p.Latest())
+	}
+	values, err := g.open(ctx, s, event, p, r.Fields, version)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Participant: p.Key.ID, Version: version, Values: make(map[field.Field]string, len(values.list)), Event: values.receipt.Index()}
+	for _, v := range values.list {
+		if v.Plain != "" {
+			a.Values[v.Field] = v.Plain
+		}
+	}
+	return a, nil
+}
+
+type opened struct {
+	receipt auditlog.Receipt
+	list    []opening.Value
+}
+
+// open records the event over the fields as they stood in a version, and opens
+// them against its receipt. A field that was never set is named with version 0:
+// that there is none is told too.
+func (g *Gate) open(ctx context.Context, s access.Session, event auditlog.Event, p *register.Sealed, fields field.Set, version int64) (opened, error) {
+	if p.Key.Wrapped == nil {
+		return opened{}, keyring.ErrShredded
+	}
+	event.Participant, event.Known, event.Outcome = p.Key.ID, p.Known, "ok"
+	o := opened{list: make([]opening.Value, 0, fields.Len())}
+	event.Fields = make([]auditlog.FieldVersion, 0, fields.Len())
+	for _, f := range fields.Fields() {
+		set := p.At(f, version)
+		event.Fields = append(event.Fields, auditlog.FieldVersion{Field: f, Version: set})
+		if set == 0 {
+			continue
+		}
+		sealed, err := p.Envelope(f, set)
+		if err != nil {
+			return opened{}, err
+		}
+		o.list = append(o.list, opening.Value{Field: f, Version: set, Sealed: sealed})
+	}
+	var err error
+	if o.receipt, err = g.log.RecordOne(ctx, event); err != nil {
+		return opened{}, err
+	}
+	// Between the decision and here the session may have been contained.
+	if err := g.access.Still(s); err != nil {
+		return opened{}, err
+	}
+	if err := g.opener.Open(o.receipt, p.Key, o.list); err != nil {
+		return opened{}, fmt.Errorf("open the record of event %d: %w", o.receipt.Index(), err)
+	}
+	return o, nil
+}
+
+// one finds the participant that a request names. A miss by ref is an event: it
+// tells the asker that nobody has that ref.
+func (g *Gate) one(ctx context.Context, event auditlog.Event, who Who) (*register.Sealed, error) {
+	id := who.Participant
+	if id == (uuid.UUID{}) {
+		form, err := value.QueryForm(value.KindRef, who.Ref, "", g.log.Now())
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		found, err := g.store.Find(ctx, form, 2)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) != 1 {
+			return nil, g.miss(ctx, event, "ref")
+		}
+		id = found[0]
+	}
+	p, err := g.fetch.get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return nil, g.miss(ctx, event, "id")
+	}
+	return p, nil
+}
+
+func (g *Gate) miss(ctx context.Context, event auditlog.Event, by string) error {
+	event.Action, event.Outcome = auditlog.Search, "none"
+	event.Detail = []byte(`{"by":"` + by + `"}`)
+	if _, err := g.log.RecordOne(ctx, event); err != nil {
+		return err
+	}
+	return register.ErrNotFound
+}
+
+var caseCode = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$`)
+
+// mayOpen are the roles that open records. The administrator isn't among them.
+var mayOpen = []string{"caseworker", "supervisor"}
+
+// decide checks the request's form and asks the policy, and returns the event
+// with who, on what and why filled in. It is where cases, policies and budgets
+// join. A refusal is recorded before it is told.
+func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Action, fields field.Set, why Why) (auditlog.Event, error) {
+	if !s.Live() {
+		return auditlog.Event{}, access.ErrNoSession
+	}
+	if err := g.access.Still(s); err != nil {
+		return auditlog.Event{}, err
+	}
+	if fields == 0 || !field.SetOf(field.All()...).Contains(fields) {
+		return auditlog.Event{}, fmt.Errorf("%w: name one field or more of %s", ErrInvalid, field.SetOf(field.All()...))
+	}
+	if !slices.Contains(Purposes, why.Purpose) {
+		return auditlog.Event{}, fmt.Errorf("%w: the purposes are %s", ErrInvalid, strings.Join(Purposes, ", "))
+	}
+	if !caseCode.MatchString(why.Case) {
+		return auditlog.Event{}, fmt.Errorf("%w: a case is 1 to 64 letters, digits and . _ / -", ErrInvalid)
+	}
+	if len(why.Request) > 64 {
+		return auditlog.Event{}, fmt.Errorf("%w: a request id has at most 64 characters", ErrInvalid)
+	}
+	event := s.Stamp(auditlog.Event{Action: action, Purpose: why.Purpose, Case: why.Case, Request: why.Request})
+	if !slices.Contains(mayOpen, s.Role()) {
+		event.Action, event.Outcome = auditlog.Deny, "role"
+		event.Detail = []byte(`{"asked":"` + action.String() + `"}`)
+		if _, err := g.log.RecordOne(ctx, event); err != nil {
+			return auditlog.Event{}, err
+		}
+		return auditlog.Event{}, fmt.Errorf("%w: the role %s opens no records", ErrDenied, s.Role())
+	}
+	return event, nil
+}

@@ -1,0 +1,282 @@
+// Package installation makes and opens an installation's folder: its settings,
+// root key, database, signer and everything that stands on them.
+//
+// The folder holds azekura.json (settings, no secrets), root.age (the root key
+// under the passphrase), signer/ (the signer's key and state, which must not be
+// restored with the database), azekura.db (unless PostgreSQL is used), tls/ and
+// rejects/. One process at a time opens it; others go through that one.
+package installation
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"azekura/access"
+	"azekura/auditlog"
+	"azekura/gate"
+	"azekura/internal/db"
+	"azekura/internal/jobs"
+	"azekura/keyring"
+	"azekura/keyring/root"
+	"azekura/register"
+
+	"filippo.io/age"
+	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
+)
+
+const configFile = "azekura.json"
+
+// Config is what azekura.json holds.
+type Config struct {
+	Version  int         `json:"version"`
+	Created  time.Time   `json:"created"`
+	Database string      `json:"database,omitempty"` // a postgres:// URL; empty is azekura.db beside it
+	Origin   string      `json:"origin"`             // names the audit log for ever
+	LogID    int64       `json:"log_id"`
+	Root     root.Config `json:"root"`
+	Operator string      `json:"operator"` // the age recipient of rejects files
+	// MadeUp marks a demo or a drill: its people are made up, and only there
+	// do the demo's shortcuts work.
+	MadeUp bool `json:"made_up,omitempty"`
+}
+
+var (
+	// ErrNone means that the folder holds no installation.
+	ErrNone = errors.New("no installation here; make one with azekura init --dir DIR")
+	// ErrExists means that the folder holds one already.
+	ErrExists = errors.New("an installation is here already")
+)
+
+// CreateOptions are the choices of azekura init.
+type CreateOptions struct {
+	Database   string
+	Origin     string // empty: a random name under .invalid
+	Operator   string // empty: a key pair is made, its identity in operator.key
+	MadeUp     bool
+	Passphrase []byte // for a root key in a file
+	Recovery   string
+	WorkFactor int
+	Transit    *root.TransitConfig // instead of a file
+}
+
+func migrations() []db.Migration {
+	return slices.Concat(auditlog.Migrations, keyring.Migrations, access.Migrations, register.Migrations)
+}
+
+// Create makes an installation. The settings file is written last: without it
+// there is no installation, and init can be run again on an emptied folder.
+func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
+	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, MadeUp: o.MadeUp}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return c, fmt.Errorf("make the folder: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil {
+		return c, ErrExists
+	}
+	if err := c.complete(dir); err != nil {
+		return c, err
+	}
+	if o.Transit != nil {
+		c.Root = root.Config{Kind: root.KindTransit, Transit: o.Transit}
+	} else {
+		c.Root = root.Config{Kind: root.KindFile}
+		if err := root.CreateFile(dir, root.FileOptions{Passphrase: o.Passphrase, Recovery: o.Recovery, WorkFactor: o.WorkFactor}); err != nil {
+			return c, err
+		}
+	}
+	wrapper, err := root.Open(ctx, dir, c.Root, func() ([]byte, error) { return slices.Clone(o.Passphrase), nil })
+	if err != nil {
+		return c, err
+	}
+	defer closeRoot(ctx, wrapper)
+	if err := auditlog.CreateSigner(filepath.Join(dir, "signer"), c.Origin); err != nil {
+		return c, fmt.Errorf("make the signer: %w", err)
+	}
+	if err := c.fill(ctx, dir, wrapper); err != nil {
+		return c, err
+	}
+	return c, c.write(dir)
+}
+
+// closeRoot ends the root key's use; an error would only say that a token
+// wasn't given back.
+func closeRoot(ctx context.Context, w wrapping.Wrapper) { _ = root.Close(ctx, w) }
+
+func (c *Config) complete(dir string) error {
+	if c.Origin == "" {
+		var name [8]byte
+		_, _ = rand.Read(name[:])
+		c.Origin = "azekura.invalid/" + hex.EncodeToString(name[:])
+	}
+	if c.Operator != "" {
+		_, err := age.ParseX25519Recipient(c.Operator)
+		if err != nil {
+			return errors.New("the operator must be an age recipient (age1…); age-keygen makes one")
+		}
+		return nil
+	}
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		return err
+	}
+	c.Operator = identity.Recipient().String()
+	return os.WriteFile(filepath.Join(dir, "operator.key"), []byte(identity.String()+"\n"), 0o600)
+}
+
+// fill makes the tables and the domain keys, and the log's first event.
+func (c *Config) fill(ctx context.Context, dir string, wrapper wrapping.Wrapper) error {
+	d, err := db.Open(ctx, c.database(dir))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := db.Migrate(ctx, d, c.Created, migrations()); err != nil {
+		return err
+	}
+	var events int64
+	if err := d.QueryRow(ctx, "SELECT count(*) FROM log_head", nil, &events); err != nil {
+		return err
+	}
+	if events > 0 {
+		return errors.New("the database holds an installation already; give init an empty one")
+	}
+	if err := keyring.Create(ctx, d, wrapper, c.Created); err != nil {
+		return err
+	}
+	signer, err := auditlog.OpenSigner(filepath.Join(dir, "signer"))
+	if err != nil {
+		return err
+	}
+	defer signer.Close()
+	log, err := auditlog.Open(ctx, d, auditlog.Options{ID: c.LogID, Signer: signer, Now: time.Now, Rand: rand.Reader})
+	if err != nil {
+		return err
+	}
+	first, err := json.Marshal(map[string]string{"installation": c.Origin, "log_key": signer.VerifierKey()})
+	if err == nil {
+		_, err = log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "init", Detail: first})
+	}
+	return errors.Join(err, log.Close())
+}
+
+func (c *Config) database(dir string) string {
+	if c.Database != "" {
+		return c.Database
+	}
+	return filepath.Join(dir, "azekura.db")
+}
+
+func (c *Config) write(dir string) error {
+	raw, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	// The database's URL may hold a password.
+	return os.WriteFile(filepath.Join(dir, configFile), append(raw, '\n'), 0o600)
+}
+
+// ReadConfig reads an installation's settings.
+func ReadConfig(dir string) (Config, error) {
+	var c Config
+	raw, err := os.ReadFile(filepath.Join(dir, configFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return c, ErrNone
+	}
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return c, fmt.Errorf("read %s: %w", configFile, err)
+	}
+	if c.Version != 1 {
+		return c, fmt.Errorf("%s is of version %d; this program knows version 1", configFile, c.Version)
+	}
+	return c, nil
+}
+
+// Installation is an open one.
+type Installation struct {
+	Dir      string
+	Config   Config
+	DB       db.DB
+	Ring     *keyring.Ring
+	Signer   *auditlog.Signer
+	Log      *auditlog.Log
+	Access   *access.Directory
+	Register *register.Store
+	Gate     *gate.Gate
+	Jobs     *jobs.Runner
+
+	closers []func() error
+}
+
+// Open opens an installation for this process alone. passphrase is asked only
+// for a root key in a file.
+func Open(ctx context.Context, dir string, passphrase func() ([]byte, error)) (*Installation, error) {
+	i := &Installation{Dir: dir}
+	if err := i.open(ctx, passphrase); err != nil {
+		return nil, errors.Join(err, i.Close())
+	}
+	// Scrypt takes 256 MiB for a moment; give them back.
+	debug.FreeOSMemory()
+	return i, nil
+}
+
+func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, error)) error {
+	var err error
+	if i.Config, err = ReadConfig(i.Dir); err != nil {
+		return err
+	}
+	// The signer's state is also what keeps a second process out.
+	if i.Signer, err = auditlog.OpenSigner(filepath.Join(i.Dir, "signer")); err != nil {
+		return err
+	}
+	i.onClose(i.Signer.Close)
+	wrapper, err := root.Open(ctx, i.Dir, i.Config.Root, passphrase)
+	if err != nil {
+		return err
+	}
+	i.onClose(func() error { return root.Close(context.WithoutCancel(ctx), wrapper) })
+	if i.DB, err = db.Open(ctx, i.Config.database(i.Dir)); err != nil {
+		return err
+	}
+	i.onClose(i.DB.Close)
+	if err := db.Migrate(ctx, i.DB, time.Now(), migrations()); err != nil {
+		return err
+	}
+	if i.Ring, err = keyring.Open(ctx, i.DB, wrapper); err != nil {
+		return err
+	}
+	if i.Log, err = auditlog.Open(ctx, i.DB, auditlog.Options{ID: i.Config.LogID, Signer: i.Signer, Now: time.Now, Rand: rand.Reader}); err != nil {
+		return err
+	}
+	i.onClose(i.Log.Close)
+	if i.Access, err = access.Open(ctx, i.DB, i.Log, rand.Reader); err != nil {
+		return err
+	}
+	i.Register = register.Open(i.DB, i.Ring, i.Log)
+	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Register)
+	i.onClose(func() error { i.Gate.Close(); return nil })
+	return nil
+}
+
+func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }
+
+// Close closes what was opened, the last first.
+func (i *Installation) Close() error {
+	var errs []error
+	for n := len(i.closers) - 1; n >= 0; n-- {
+		errs = append(errs, i.closers[n]())
+	}
+	i.closers = nil
+	return errors.Join(errs...)
+}

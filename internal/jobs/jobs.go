@@ -1,0 +1,86 @@
+// Package jobs runs long jobs on River, on either database. A job survives the
+// process: it is a row, and its steps are idempotent, so that a job that was
+// killed is run again and goes on where it was.
+//
+// It promises no more than that a job is run until it succeeds or gives up; what
+// "where it was" means is each job's own business.
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"azekura/internal/db"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// Runner runs the jobs of one installation in this process.
+type Runner struct {
+	insert func(ctx context.Context, args river.JobArgs) error
+	stop   func(ctx context.Context) error
+}
+
+// Start prepares River's tables and starts working.
+func Start(ctx context.Context, d db.DB, workers *river.Workers) (*Runner, error) {
+	switch pool := d.Pool().(type) {
+	case *pgxpool.Pool:
+		return start[pgx.Tx](ctx, riverpgxv5.New(pool), workers)
+	case *sql.DB:
+		return start[*sql.Tx](ctx, riversqlite.New(pool), workers)
+	default:
+		return nil, fmt.Errorf("no job engine for %s", d.Engine())
+	}
+}
+
+func start[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], workers *river.Workers) (*Runner, error) {
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("prepare the job engine: %w", err)
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return nil, fmt.Errorf("prepare the job engine's tables: %w", err)
+	}
+	client, err := river.NewClient(driver, &river.Config{
+		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
+		Workers: workers,
+		// A long job ends when it is done; a dead process's jobs are taken up again.
+		JobTimeout:           -1,
+		RescueStuckJobsAfter: time.Hour,
+		FetchPollInterval:    500 * time.Millisecond,
+		Logger:               slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare the job engine: %w", err)
+	}
+	if err := client.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start the job engine: %w", err)
+	}
+	return &Runner{
+		insert: func(ctx context.Context, args river.JobArgs) error {
+			_, err := client.Insert(ctx, args, &river.InsertOpts{MaxAttempts: 3})
+			return err
+		},
+		stop: client.StopAndCancel,
+	}, nil
+}
+
+// Insert queues a job.
+func (r *Runner) Insert(ctx context.Context, args river.JobArgs) error {
+	if err := r.insert(ctx, args); err != nil {
+		return fmt.Errorf("queue the job: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the running jobs where they are; they are taken up at the next start.
+func (r *Runner) Stop(ctx context.Context) error { return r.stop(ctx) }

@@ -1,0 +1,105 @@
+package register
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"azekura/auditlog"
+	"azekura/internal/db"
+	"azekura/register/field"
+	"azekura/register/value"
+
+	"github.com/google/uuid"
+)
+
+// NewValue is a field's new canonical text; an empty one clears the field.
+type NewValue struct {
+	Field field.Field
+	Text  string
+}
+
+// Change writes a new version of a participant and records event with it, in
+// one commit. forms are the index forms that the new values bring. It returns
+// ErrConflict if another change came first.
+func (s *Store) Change(ctx context.Context, event auditlog.Event, p *Sealed, values []NewValue, forms []value.Form) (auditlog.Receipt, error) {
+	id := p.Key.ID
+	sealing, err := s.ring.Participant(p.Key)
+	if err != nil {
+		return auditlog.Receipt{}, err
+	}
+	v := Version{No: p.Latest() + 1}
+	event.Action, event.Participant, event.Known = auditlog.Change, id, p.Known
+	for _, n := range values {
+		if v.Packed, err = sealing.Append(v.Packed, n.Field, v.No, n.Text); err != nil {
+			return auditlog.Receipt{}, err
+		}
+		v.Fields |= field.SetOf(n.Field)
+		event.Fields = append(event.Fields, auditlog.FieldVersion{Field: n.Field, Version: v.No})
+	}
+	var index rows
+	for _, form := range forms {
+		index.index = append(index.index, indexRow{s.token(form), id})
+	}
+	tx, err := s.db.Begin(ctx)
+	if err != nil {
+		return auditlog.Receipt{}, err
+	}
+	// The key decides who comes first: a second version of this number is no row.
+	n, err := tx.Exec(ctx, `INSERT INTO register_version (participant_id, version, created_us, job, fields, packed)
+		VALUES ($1, $2, $3, 0, $4, $5) ON CONFLICT DO NOTHING`, id[:], v.No, s.log.Now().UnixMicro(), int64(v.Fields), v.Packed)
+	if err == nil && n != 1 {
+		err = ErrConflict
+	}
+	if err == nil {
+		err = index.insert(ctx, tx, false)
+	}
+	if err != nil {
+		tx.Rollback()
+		return auditlog.Receipt{}, fmt.Errorf("write the new version: %w", err)
+	}
+	return s.record(ctx, event, tx)
+}
+
+func (s *Store) record(ctx context.Context, event auditlog.Event, tx db.Tx) (auditlog.Receipt, error) {
+	receipts, err := s.log.Record(ctx, auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx})
+	if err != nil {
+		return auditlog.Receipt{}, err
+	}
+	return receipts[0], nil
+}
+
+// Shred destroys a participant's data key, with an event of its own in the same
+// commit. forms are the index forms of all the participant's values, whose
+// tokens go too. The sealed versions stay and can't be opened again by anyone
+// who has only this database.
+func (s *Store) Shred(ctx context.Context, event auditlog.Event, id uuid.UUID, forms []value.Form) (auditlog.Receipt, error) {
+	event.Participant = id
+	tx, err := s.db.Begin(ctx)
+	if err != nil {
+		return auditlog.Receipt{}, err
+	}
+	n, err := tx.Exec(ctx, "DELETE FROM keyring_participant WHERE participant_id = $1", bytes.Clone(id[:]))
+	if err == nil && n != 1 {
+		err = ErrNotFound
+	}
+	for _, form := range forms {
+		if err != nil {
+			break
+		}
+		token := s.token(form)
+		_, err = tx.Exec(ctx, "DELETE FROM register_index WHERE token = $1 AND participant_id = $2", token[:], bytes.Clone(id[:]))
+	}
+	if err != nil {
+		tx.Rollback()
+		return auditlog.Receipt{}, fmt.Errorf("shred the participant: %w", err)
+	}
+	r, err := s.record(ctx, event, tx)
+	if err != nil {
+		return r, err
+	}
+	if err := s.db.Scrub(ctx, "keyring_participant"); err != nil {
+		return r, fmt.Errorf("the data key is deleted and that is recorded, but its old bytes may still lie in the database's files: %w", err)
+	}
+	return r, nil
+}

@@ -1,0 +1,348 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"azekura/auditlog"
+	"azekura/internal/db"
+	"azekura/keyring"
+	"azekura/register/field"
+	"azekura/register/rowfile"
+	"azekura/register/value"
+
+	"github.com/google/uuid"
+)
+
+// incoming is one row of a chunk, judged and, if it is sound, sealed as a new
+// participant: most are.
+type incoming struct {
+	no, from, to int64
+	problems     []value.Problem
+	steps        []step // the record's versions, oldest first
+	content      []byte // what the digest is over
+	ref, number  keyring.Token
+
+	id       uuid.UUID
+	key      keyring.DataKey
+	versions []Version
+	tokens   []keyring.Token
+}
+
+// step is one version as the file tells it: the fields it sets.
+type step struct {
+	fields field.Set
+	record value.Record
+	award  string
+}
+
+type chunk struct {
+	rows     int64
+	end      int64 // byte after the last row
+	last     int64 // its number
+	incoming []incoming
+}
+
+// prepare reads a chunk and seals it. Nothing is written yet.
+func (s *Store) prepare(reader *rowfile.Reader, dryRun bool) (*chunk, error) {
+	c := &chunk{incoming: make([]incoming, 0, chunkRows)}
+	var row rowfile.Row
+	for len(c.incoming) < chunkRows {
+		err := reader.Next(&row)
+		if errors.Is(err, io.EOF) {
+			return c, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read row %d: %w", c.last+1, err)
+		}
+		in := incoming{no: row.N, from: row.Start, to: row.End, problems: row.Bad}
+		c.rows, c.end, c.last = c.rows+1, row.End, row.N
+		if len(in.problems) == 0 {
+			in.judge(&row, s)
+		} else {
+			in.problems = append([]value.Problem(nil), in.problems...)
+		}
+		if len(in.problems) == 0 && !dryRun {
+			if err := in.seal(s.ring); err != nil {
+				return nil, fmt.Errorf("seal row %d: %w", row.N, err)
+			}
+		}
+		c.incoming = append(c.incoming, in)
+	}
+	return c, nil
+}
+
+// judge turns a row into versions and index tokens, or into problems.
+func (in *incoming) judge(row *rowfile.Row, s *Store) {
+	record, award, problems := value.Parse(row.Raw, s.log.Now())
+	if in.problems = problems; len(problems) > 0 {
+		return
+	}
+	if in.steps, in.problems = steps(record, row.Former); len(in.problems) > 0 {
+		return
+	}
+	if award.Kind != "" {
+		in.steps[0].award = award.Kind + "\t" + strconv.FormatInt(award.AnnualYen, 10)
+	}
+	for i := range in.steps {
+		st := &in.steps[i]
+		in.content = append(st.append(in.content), st.award...)
+		for _, form := range value.IndexForms(&st.record) {
+			token := s.token(form)
+			in.tokens = append(in.tokens, token)
+			switch form.Kind {
+			case value.KindRef:
+				in.ref = token
+			case value.KindNumber:
+				in.number = token
+			}
+		}
+	}
+}
+
+// steps are a row's versions: the state before the first former name or address
+// was given up, and from there what each later state changed. A former entry
+// names what it knows of; the rest was then as it was later.
+func steps(current value.Record, former []value.RawFormer) ([]step, []value.Problem) {
+	states := make([]value.Record, len(former)+1)
+	states[len(former)] = current
+	for i := len(former) - 1; i >= 0; i-- {
+		record, problems := value.ParseFormer(former[i])
+		if len(problems) > 0 {
+			return nil, problems
+		}
+		states[i] = states[i+1]
+		for _, f := range record.Fields().Fields() {
+			if err := states[i].Set(f, record.Get(f)); err != nil { // it was parsed just now
+				return nil, []value.Problem{{Column: "former." + f.String(), Reason: value.NotCanonical}}
+			}
+		}
+	}
+	list := []step{{fields: states[0].Fields(), record: states[0]}}
+	for i := 1; i < len(states); i++ {
+		var changed field.Set
+		for _, f := range states[i].Fields().Fields() {
+			if states[i].Get(f) != states[i-1].Get(f) {
+				changed |= field.SetOf(f)
+			}
+		}
+		if changed != 0 {
+			list = append(list, step{fields: changed, record: states[i]})
+		}
+	}
+	return list, nil
+}
+
+// append writes the fields that the step sets, each with its number and length.
+func (st *step) append(b []byte) []byte {
+	for _, f := range st.fields.Fields() {
+		text := st.record.Get(f)
+		b = append(b, byte(f), byte(len(text)>>8), byte(len(text)))
+		b = append(b, text...)
+	}
+	return b
+}
+
+// seal makes a participant of the row.
+func (in *incoming) seal(ring *keyring.Ring) error {
+	var err error
+	if in.id, err = uuid.NewV7(); err != nil {
+		return err
+	}
+	var sealing keyring.Sealing
+	if in.key, sealing, err = ring.NewParticipant(in.id); err != nil {
+		return err
+	}
+	in.versions, err = in.pack(sealing, 1)
+	return err
+}
+
+// pack seals the row's versions, numbered from first. What a former state held
+// stays its own version, so that an exposure can say which value was seen.
+func (in *incoming) pack(sealing keyring.Sealing, first int64) ([]Version, error) {
+	versions := make([]Version, 0, len(in.steps))
+	for i := range in.steps {
+		st := &in.steps[i]
+		v := Version{No: first + int64(i), Fields: st.fields, Packed: make([]byte, 0, 640)}
+		var err error
+		for _, f := range st.fields.Fields() {
+			if v.Packed, err = sealing.Append(v.Packed, f, v.No, st.record.Get(f)); err != nil {
+				return nil, err
+			}
+		}
+		if st.award != "" && i == 0 {
+			v.Fields |= field.SetOf(field.Award)
+			if v.Packed, err = sealing.Append(v.Packed, field.Award, v.No, st.award); err != nil {
+				return nil, err
+			}
+		}
+		versions = append(versions, v)
+	}
+	return versions, nil
+}
+
+// write judges a chunk against the register and commits what comes of it.
+func (w *importer) write(ctx context.Context, c *chunk) error {
+	next := w.at
+	next.Done, next.Rows = c.end, c.last
+	known, err := w.known(ctx, c)
+	if err != nil {
+		return err
+	}
+	var out rows
+	fresh := true
+	id, err := w.store.log.NewSetID()
+	if err != nil {
+		return err
+	}
+	set := auditlog.NewSet(id, "import "+w.at.Name, false, w.store.ring.SealMembers)
+	var rejects []incoming
+	for i := range c.incoming {
+		in := &c.incoming[i]
+		if len(in.problems) == 0 {
+			in.problems = w.clash(in, known)
+		}
+		switch old := known.by(in); {
+		case len(in.problems) > 0:
+			next.Rejected++
+			rejects = append(rejects, *in)
+		case old == nil:
+			next.Created++
+			known.add(in)
+			if !w.options.DryRun {
+				w.create(in, &out, set)
+			}
+		case w.store.ring.Digest(old.id, in.content) == old.digest:
+			next.Unchanged++
+			old.row = in.no
+		default:
+			next.Updated++
+			fresh = false
+			old.row = in.no
+			if !w.options.DryRun {
+				if err := w.update(ctx, in, old, &out, set); err != nil {
+					return fmt.Errorf("row %d: %w", in.no, err)
+				}
+			}
+		}
+	}
+	if !w.options.DryRun {
+		if err := w.commit(ctx, next, &out, fresh, set, rejects); err != nil {
+			return err
+		}
+	}
+	w.at = next
+	return nil
+}
+
+func (w *importer) create(in *incoming, out *rows, set *auditlog.SetWriter) {
+	out.addKey(in.key)
+	w.add(in, in.id, in.versions, out, set)
+}
+
+// update gives a known participant the row's state as new versions.
+func (w *importer) update(ctx context.Context, in *incoming, old *knownRow, out *rows, set *auditlog.SetWriter) error {
+	found, err := w.store.FetchRows(ctx, []uuid.UUID{old.id})
+	if err != nil {
+		return err
+	}
+	p := found[old.id]
+	if p == nil || p.Key.Wrapped == nil {
+		return keyring.ErrShredded
+	}
+	sealing, err := w.store.ring.Participant(p.Key)
+	if err != nil {
+		return err
+	}
+	// The file's former states are in the register already; its current one
+	// is what is new.
+	in.steps = in.steps[len(in.steps)-1:]
+	in.steps[0].fields = in.steps[0].record.Fields()
+	versions, err := in.pack(sealing, p.Latest()+1)
+	if err != nil {
+		return err
+	}
+	w.add(in, old.id, versions, out, set)
+	return nil
+}
+
+func (w *importer) add(in *incoming, id uuid.UUID, versions []Version, out *rows, set *auditlog.SetWriter) {
+	now := w.store.log.Now().UnixMicro()
+	var fields field.Set
+	for i, v := range versions {
+		var digest []byte
+		if i == len(versions)-1 {
+			d := w.store.ring.Digest(id, in.content)
+			digest = d[:]
+		}
+		out.addVersion(id, v, now, w.at.ID, digest)
+		fields |= v.Fields
+	}
+	for _, token := range in.tokens {
+		out.index = append(out.index, indexRow{token, id})
+	}
+	set.Add(auditlog.Member{ID: id, Fields: fields, Version: versions[len(versions)-1].No})
+}
+
+// commit writes the chunk, its set event and the import's new place at once.
+func (w *importer) commit(ctx context.Context, next Import, out *rows, fresh bool, set *auditlog.SetWriter, rejects []incoming) error {
+	tx, err := w.store.db.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	err = w.place(ctx, tx, next)
+	if err == nil {
+		err = out.insert(ctx, tx, fresh)
+	}
+	if err == nil {
+		err = insertRejects(ctx, tx, w.at.ID, rejects)
+	}
+	if err == nil && set.Info.Count > 0 {
+		err = set.Finish(ctx, tx, w.store.log.ID())
+	}
+	if err != nil {
+		tx.Rollback()
+		return fmt.Errorf("write rows %d to %d: %w", w.at.Rows+1, next.Rows, err)
+	}
+	if set.Info.Count == 0 {
+		return tx.Commit(ctx)
+	}
+	event := auditlog.Event{Action: auditlog.Set, Outcome: "ok", Purpose: "import", Set: &set.Info}
+	// Once begun, a chunk is seen through: its transaction is the log's now.
+	_, err = w.store.log.Record(context.WithoutCancel(ctx), auditlog.Entry{Events: []auditlog.Event{event}, Set: set, Tx: tx})
+	return err
+}
+
+// place moves the import on, from where this run thinks it is: a second run
+// beside it changes no row and stops.
+func (w *importer) place(ctx context.Context, tx db.Tx, next Import) error {
+	n, err := tx.Exec(ctx, `UPDATE register_import SET at_byte = $1, at_row = $2, created = $3, updated = $4, unchanged = $5, rejected = $6, failure = ''
+		WHERE import_id = $7 AND at_row = $8 AND finished_us = 0`,
+		next.Done, next.Rows, next.Created, next.Updated, next.Unchanged, next.Rejected, next.ID, w.at.Rows)
+	if err == nil && n != 1 {
+		err = errors.New("another run of the same import is at work; wait for it")
+	}
+	return err
+}
+
+var insertReject = &db.Insert{Table: "register_reject",
+	Columns: []string{"import_id", "row_no", "column_name", "reason", "from_byte", "to_byte"}, Suffix: "ON CONFLICT DO NOTHING"}
+
+func insertRejects(ctx context.Context, tx db.Tx, id int64, rejects []incoming) error {
+	var ids, nos, from, to []int64
+	var columns, reasons []string
+	for _, in := range rejects {
+		for _, p := range in.problems {
+			ids, nos = append(ids, id), append(nos, in.no)
+			columns, reasons = append(columns, p.Column), append(reasons, string(p.Reason))
+			from, to = append(from, in.from), append(to, in.to)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return tx.Insert(ctx, insertReject, ids, nos, columns, reasons, from, to)
+}

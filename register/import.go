@@ -1,0 +1,235 @@
+package register
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"azekura/keyring"
+	"azekura/register/rowfile"
+)
+
+// Import is how far an import is.
+type Import struct {
+	ID        int64     `json:"-"`
+	Name      string    `json:"import" doc:"the import's id, taken from the file's SHA-256"`
+	Bytes     int64     `json:"bytes" doc:"size of the file"`
+	Done      int64     `json:"bytes_done"`
+	Rows      int64     `json:"rows" doc:"data rows read so far, blank ones left out"`
+	Created   int64     `json:"created" doc:"participants made"`
+	Updated   int64     `json:"updated" doc:"participants given a new version"`
+	Unchanged int64     `json:"unchanged" doc:"rows that the register had already"`
+	Rejected  int64     `json:"rejected" doc:"rows that were refused"`
+	Started   time.Time `json:"started"`
+	Finished  bool      `json:"finished"`
+	Failure   string    `json:"failure,omitempty" doc:"why the import stopped; run it again once that is mended"`
+	sha256    []byte
+}
+
+// ImportOptions say how a file is read.
+type ImportOptions struct {
+	rowfile.Options
+	// DryRun reads and judges every row and writes nothing.
+	DryRun bool
+	// Rejects, when given, takes the rejected rows of the file, encrypted to
+	// the operator; it is called once, at the end.
+	Rejects func(ctx context.Context, i Import, file io.ReaderAt) error
+	// Progress, when given, hears of each chunk that is committed.
+	Progress func(Import)
+}
+
+// chunkRows is the number of rows that commit together. A larger chunk writes
+// fewer pages of the index a row; a smaller one holds SQLite's writer less long.
+const chunkRows = 4000
+
+// FileImport finds or makes the import of a file. The same bytes are the same
+// import, whatever the file's name, so a run that was killed goes on.
+func (s *Store) FileImport(ctx context.Context, file io.ReaderAt, size int64) (Import, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(file, 0, size)); err != nil {
+		return Import{}, fmt.Errorf("read the file: %w", err)
+	}
+	sum := h.Sum(nil)
+	id := int64(binary.BigEndian.Uint64(sum) >> 1)
+	if _, err := s.db.Exec(ctx, `INSERT INTO register_import
+		(import_id, sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure)
+		VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, '') ON CONFLICT DO NOTHING`, id, sum, size, s.log.Now().UnixMicro()); err != nil {
+		return Import{}, fmt.Errorf("note the import: %w", err)
+	}
+	return s.Import(ctx, id)
+}
+
+// Import looks an import up.
+func (s *Store) Import(ctx context.Context, id int64) (Import, error) {
+	i := Import{ID: id, Name: fmt.Sprintf("%016x", uint64(id))}
+	var started, finished int64
+	err := s.db.QueryRow(ctx, `SELECT sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure
+		FROM register_import WHERE import_id = $1`, []any{id},
+		&i.sha256, &i.Bytes, &started, &finished, &i.Done, &i.Rows, &i.Created, &i.Updated, &i.Unchanged, &i.Rejected, &i.Failure)
+	if err != nil {
+		return Import{}, fmt.Errorf("look the import up: %w", err)
+	}
+	i.Started, i.Finished = time.UnixMicro(started).UTC(), finished != 0
+	return i, nil
+}
+
+// Reject is one reason why a row was refused.
+type Reject struct {
+	Row    int64  `json:"row"`
+	Column string `json:"column,omitempty"`
+	Reason string `json:"reason"`
+	From   int64  `json:"-"`
+	To     int64  `json:"-"`
+}
+
+// Rejects lists an import's rejected rows after a row, in order, at most limit.
+func (s *Store) Rejects(ctx context.Context, id, after int64, limit int) ([]Reject, error) {
+	rows, err := s.db.Query(ctx, `SELECT row_no, column_name, reason, from_byte, to_byte FROM register_reject
+		WHERE import_id = $1 AND row_no > $2 ORDER BY row_no, column_name LIMIT $3`, id, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []Reject
+	for rows.Next() {
+		var r Reject
+		if err := rows.Scan(&r.Row, &r.Column, &r.Reason, &r.From, &r.To); err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// Run imports a file from where it stands to its end. Each chunk commits with
+// its rows, its set event and the import's new place, so a run that is killed
+// at any moment goes on where it was and doubles nothing.
+func (s *Store) Run(ctx context.Context, i Import, file io.ReaderAt, o ImportOptions) (Import, error) {
+	if o.Progress == nil {
+		o.Progress = func(Import) {}
+	}
+	if i.Finished && !o.DryRun {
+		o.Progress(i)
+		return i, nil
+	}
+	i, err := s.run(ctx, i, file, o)
+	if err != nil && !o.DryRun && ctx.Err() == nil {
+		i.Failure = err.Error()
+		err = errors.Join(err, s.FailImport(ctx, i.ID, err))
+	}
+	return i, err
+}
+
+// FailImport notes why an import stopped.
+func (s *Store) FailImport(ctx context.Context, id int64, why error) error {
+	_, err := s.db.Exec(ctx, "UPDATE register_import SET failure = $1 WHERE import_id = $2", why.Error(), id)
+	return err
+}
+
+// ClearFailure forgets it, before another try.
+func (s *Store) ClearFailure(ctx context.Context, id int64) error {
+	_, err := s.db.Exec(ctx, "UPDATE register_import SET failure = '' WHERE import_id = $1", id)
+	return err
+}
+
+func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOptions) (Import, error) {
+	reader, err := rowfile.Open(file, i.Bytes, o.Options)
+	if err != nil {
+		return i, err
+	}
+	if o.DryRun {
+		i.Done, i.Rows, i.Created, i.Updated, i.Unchanged, i.Rejected = 0, 0, 0, 0, 0, 0
+	}
+	if i.Rows > 0 {
+		if err := reader.Resume(i.Done, i.Rows); err != nil {
+			return i, fmt.Errorf("go on at row %d: %w", i.Rows+1, err)
+		}
+	}
+	w := &importer{store: s, options: o, at: i, seen: map[keyring.Token]int64{}}
+	if err := w.all(ctx, reader); err != nil {
+		return w.at, err
+	}
+	if o.DryRun {
+		w.at.Finished = true
+		o.Progress(w.at)
+		return w.at, nil
+	}
+	if o.Rejects != nil && w.at.Rejected > 0 {
+		if err := o.Rejects(ctx, w.at, file); err != nil {
+			return w.at, fmt.Errorf("write the rejects file: %w", err)
+		}
+	}
+	if _, err := s.db.Exec(ctx, "UPDATE register_import SET finished_us = $1, failure = '' WHERE import_id = $2",
+		s.log.Now().UnixMicro(), i.ID); err != nil {
+		return w.at, err
+	}
+	w.at.Finished, w.at.Failure = true, ""
+	o.Progress(w.at)
+	return w.at, nil
+}
+
+// OpenFile opens a file to import, which must be a regular one: it is read
+// twice, and again from its middle after a crash.
+func OpenFile(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open the file to import: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("the file to import must be a regular file, not a pipe or a folder")
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+// importer carries one run.
+type importer struct {
+	store   *Store
+	options ImportOptions
+	at      Import
+	seen    map[keyring.Token]int64 // of a dry run, which has no table to look in
+}
+
+// all prepares the next chunk while the one before is written.
+func (w *importer) all(ctx context.Context, reader *rowfile.Reader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	chunks := make(chan *chunk, 1)
+	var readErr error
+	go func() {
+		defer close(chunks)
+		for ctx.Err() == nil {
+			var c *chunk
+			if c, readErr = w.store.prepare(reader, w.options.DryRun); readErr != nil || c.rows == 0 {
+				return
+			}
+			select {
+			case chunks <- c:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	defer func() { // the reader is done with the file before the caller closes it
+		cancel()
+		for range chunks {
+		}
+	}()
+	for c := range chunks {
+		if err := w.write(ctx, c); err != nil {
+			return err
+		}
+		w.options.Progress(w.at)
+	}
+	if readErr != nil {
+		return readErr
+	}
+	return ctx.Err()
+}
