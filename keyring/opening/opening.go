@@ -30,7 +30,7 @@ type Value struct {
 }
 
 // Open opens values of one participant. Each must be covered by the receipt;
-// if one isn't, none is opened.
+// if one isn't, or one doesn't open, none is.
 func (o Opener) Open(receipt auditlog.Receipt, k keyring.DataKey, values []Value) error {
 	for _, v := range values {
 		if err := receipt.Covers(k.ID, v.Field, v.Version); err != nil {
@@ -46,6 +46,9 @@ func (o Opener) Open(receipt auditlog.Receipt, k keyring.DataKey, values []Value
 	}
 	for i := range values {
 		if err := openOne(key, k, &values[i]); err != nil {
+			for j := range values[:i] {
+				values[j].Plain = ""
+			}
 			return err
 		}
 	}

@@ -61,11 +61,16 @@ func New(data map[int64][]byte, members, digest, index []byte) (*Core, error) {
 		c.data[epoch] = aead
 		c.newest = max(c.newest, epoch)
 	}
+	if c.newest == 0 {
+		return nil, errors.New("the keyring has no data key: it wasn't made yet, or rows of keyring_key are gone")
+	}
+	// A missing key must not pass for an empty one: HMAC would take that, and
+	// make tokens that anybody can.
+	if len(digest) != KeySize || len(index) != KeySize || len(members) != KeySize {
+		return nil, errors.New("the keyring lacks a key: rows of keyring_key are gone; put them back from a copy")
+	}
 	var err error
 	c.members, err = newAEAD(members)
-	if err == nil && c.newest == 0 {
-		err = errors.New("the keyring has no data key")
-	}
 	return c, err
 }
 
