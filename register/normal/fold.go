@@ -125,7 +125,7 @@ func foldRune(r rune, m mode) rune {
 		return r
 	case r >= 0x30A1 && r <= 0x30F6:
 		return largeKana[r-0x30A1] + 0x60
-	case r >= 0x30F7 && r <= 0x30FA || r == 0x30FD || r == 0x30FE || r >= 0x3005 && r <= 0x3007:
+	case r >= 0x30F7 && r <= 0x30FA || r == 0x30FD || r == 0x30FE || r >= 0x3001 && r <= 0x3020:
 		return r
 	case r >= 0x31F0 && r <= 0x31FF:
 		return largeAinu[r-0x31F0]

@@ -83,10 +83,40 @@ func formula(s string) bool {
 // trim takes spaces off both ends, but leaves tabs and line breaks for plain to
 // refuse.
 func trim(s string) string {
-	if s == "" || s[0] > ' ' && s[0] < 0x7F && s[len(s)-1] > ' ' && s[len(s)-1] < 0x7F {
-		return s
+	for s != "" {
+		n := leadingSpace(s)
+		if n == 0 {
+			break
+		}
+		s = s[n:]
 	}
-	return strings.Trim(s, " \u3000\u00a0")
+	for s != "" {
+		switch c := s[len(s)-1]; {
+		case c == ' ':
+			s = s[:len(s)-1]
+		case c == 0x80 && strings.HasSuffix(s, "\u3000"):
+			s = s[:len(s)-len("\u3000")]
+		case c == 0xA0 && strings.HasSuffix(s, "\u00a0"):
+			s = s[:len(s)-len("\u00a0")]
+		default:
+			return s
+		}
+	}
+	return s
+}
+
+// leadingSpace is the length of the space that s begins with: ASCII's, the
+// full-width one or the one that doesn't break.
+func leadingSpace(s string) int {
+	switch {
+	case s[0] == ' ':
+		return 1
+	case s[0] == 0xE3 && strings.HasPrefix(s, "\u3000"):
+		return len("\u3000")
+	case s[0] == 0xC2 && strings.HasPrefix(s, "\u00a0"):
+		return len("\u00a0")
+	}
+	return 0
 }
 
 // Name is a name as registered, in any script, its spaces and variant
@@ -133,12 +163,26 @@ func ParseKana(s string) (Kana, error) {
 	return Kana{text{s}}, nil
 }
 
-// spaced is s with every run of spaces as one space of the given kind.
+// spaced is s, which is trimmed, with every run of spaces as one space of the
+// given kind.
 func spaced(s, space string) string {
-	if !strings.ContainsAny(s, " \u00a0\u3000") {
+	var stack [128]byte
+	out := stack[:0]
+	for i := 0; i < len(s); {
+		n := leadingSpace(s[i:])
+		if n == 0 {
+			out = append(out, s[i])
+			i++
+			continue
+		}
+		if i += n; i == len(s) || leadingSpace(s[i:]) == 0 { // the run's last
+			out = append(out, space...)
+		}
+	}
+	if string(out) == s {
 		return s
 	}
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\u00a0' || r == '\u3000' }), space)
+	return string(out)
 }
 
 // Romaji is a name in Latin letters, with one space between its parts.
