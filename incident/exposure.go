@@ -9,8 +9,9 @@
 // openings that came after it: it is "at least". Set events are expanded to their
 // members, and a set whose members don't agree with its event's count and root is
 // an error, not a smaller answer. A session's events are numbered 1, 2, 3, … and
-// the log's are indexed 0, 1, 2, …; where a number below the head isn't there, the
-// answer says that it is not complete, and names what is missing.
+// the log's are indexed 0, 1, 2, …; where a number is missing inside a session, or
+// an index between a session's last event and the head, the answer says that it
+// is not complete, and names what is missing.
 //
 // It doesn't promise that what is there is what was written: it reads the log's
 // look-up columns, not its lines, and azekura log verify is what compares those
@@ -75,7 +76,7 @@ type Exposure struct {
 	First        time.Time `json:"first,omitzero" doc:"the first opening"`
 	Last         time.Time `json:"last,omitzero" doc:"the last opening"`
 	Head         Head      `json:"head"`
-	Complete     bool      `json:"complete" doc:"whether every event below the head is there"`
+	Complete     bool      `json:"complete" doc:"whether no event of these sessions is missing below the head"`
 	Gaps         []Gap     `json:"gaps"`
 	UnlistedGaps int64     `json:"unlisted_gaps,omitempty" doc:"gaps beyond those listed"`
 

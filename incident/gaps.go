@@ -22,8 +22,9 @@ const (
 	// Unknown is a session without any event. Opening a session is one, so
 	// either it never was or all of it is gone.
 	Unknown GapKind = "unknown"
-	// Cut are indexes below the signed head at which the log holds no event:
-	// any of them may have been an opening of these sessions.
+	// Cut are indexes below the signed head, after the last event of one of
+	// the sessions, at which the log holds no event: any of them may have been
+	// an opening of that session.
 	Cut GapKind = "cut"
 )
 
@@ -39,11 +40,19 @@ type Gap struct {
 // String says what is missing.
 func (g Gap) String() string { return g.in(English) }
 
-// in says it in a language. The sentences take a session, from and to, and
-// not all of them use each.
+// in says it in a language. The sentences take a session and numbers, and not
+// all of them use each.
 func (g Gap) in(l Language) string {
-	return strings.NewReplacer("{session}", g.Session, "{from}", strconv.FormatInt(g.From, 10), "{to}", strconv.FormatInt(g.To, 10)).
+	return strings.NewReplacer("{session}", g.Session, "{numbers}", g.numbers(l.words().to)).
 		Replace(l.words().gaps[g.Kind])
+}
+
+func (g Gap) numbers(to string) string {
+	text := strconv.FormatInt(g.From, 10)
+	if g.To > g.From {
+		text += to + strconv.FormatInt(g.To, 10)
+	}
+	return text
 }
 
 // maxGaps bounds the list: where a thousand gaps are, nobody reads on.
@@ -71,8 +80,7 @@ func (g *gaps) merge(other gaps) {
 
 const countEvents = "SELECT count(*) FROM log_event WHERE log_id = $1 AND idx >= $2 AND idx < $3"
 
-// findCuts looks for indexes in [from, to) that have no event. Numbers inside a
-// session can't tell that its last events are gone; this can. It counts, and
+// findCuts looks for indexes in [from, to) that have no event. It counts, and
 // halves what doesn't come out until it is all missing or all there.
 func (g *gaps) findCuts(ctx context.Context, q db.Querier, logID, from, to int64) error {
 	if from >= to || len(g.list) >= maxGaps {

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -9,13 +10,14 @@ import (
 	"time"
 
 	"azekura/auditlog"
+	"azekura/internal/db"
 	"azekura/register/field"
 
 	"github.com/google/uuid"
 )
 
 // readers is how many sessions are read at a time: half the connections that
-// either engine's pool has at the least, so that the gate goes on reading during
+// either engine's pool has at the least, so that the gate goes on working during
 // an incident.
 const readers = 2
 
@@ -31,11 +33,13 @@ type reader struct {
 	src          Source
 	since, until int64 // microseconds: from since, up to and without until
 	progress     *progress
+	after        int64 // the least index after the last event of a session
 	findings
 }
 
 // read asks every session, several at a time, and then whether the log lacks
-// anything since the first of them began.
+// anything after the last event of any. Numbers show what is missing inside a
+// session; what is missing after its last event, only the log's own count does.
 func read(ctx context.Context, src Source, q Query, sessions []auditlog.Session, size int64, report func(int64)) (*findings, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -49,7 +53,7 @@ func read(ctx context.Context, src Source, q Query, sessions []auditlog.Session,
 	all := make([]*reader, max(1, min(readers, runtime.GOMAXPROCS(0), len(sessions))))
 	var wg sync.WaitGroup
 	for i := range all {
-		r := &reader{src: src, since: since, until: until, progress: p, findings: findings{people: newPeople()}}
+		r := &reader{src: src, since: since, until: until, progress: p, after: size, findings: findings{people: newPeople()}}
 		all[i] = r
 		wg.Go(func() {
 			for s := range todo {
@@ -60,16 +64,6 @@ func read(ctx context.Context, src Source, q Query, sessions []auditlog.Session,
 			}
 		})
 	}
-	var cuts gaps
-	wg.Go(func() {
-		from, err := firstIndex(ctx, src, sessions, size)
-		if err == nil {
-			err = cuts.findCuts(ctx, src.DB, src.LogID, from, size)
-		}
-		if err != nil {
-			cancel(err)
-		}
-	})
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
@@ -77,8 +71,11 @@ func read(ctx context.Context, src Source, q Query, sessions []auditlog.Session,
 	sum := &all[0].findings
 	for _, r := range all[1:] {
 		sum.add(&r.findings)
+		all[0].after = min(all[0].after, r.after)
 	}
-	sum.gaps.merge(cuts)
+	if err := sum.gaps.findCuts(ctx, src.DB, src.LogID, all[0].after, size); err != nil {
+		return nil, err
+	}
 	p.end(sum.openings)
 	return sum, nil
 }
@@ -103,34 +100,6 @@ func (q Query) window() (since, until int64) {
 	return since, until
 }
 
-const selectFirst = "SELECT idx FROM log_event WHERE log_id = $1 AND session_id = $2 ORDER BY session_seq LIMIT 1"
-
-// firstIndex is where the earliest of the sessions begins: what is missing
-// before can't be theirs. A session whose own beginning is missing is
-// incomplete as it is.
-func firstIndex(ctx context.Context, src Source, sessions []auditlog.Session, size int64) (int64, error) {
-	first := size
-	for _, s := range sessions {
-		rows, err := src.DB.Query(ctx, selectFirst, src.LogID, int64(s))
-		if err != nil {
-			return 0, err
-		}
-		for rows.Next() {
-			var idx int64
-			if err := rows.Scan(&idx); err != nil {
-				rows.Close()
-				return 0, err
-			}
-			first = min(first, idx)
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
-			return 0, err
-		}
-	}
-	return first, nil
-}
-
 // selectSession is answered from the index log_event_session alone.
 const selectSession = "SELECT session_seq, time_us, fields, participant_id FROM log_event WHERE log_id = $1 AND session_id = $2 ORDER BY session_seq"
 
@@ -143,7 +112,10 @@ type event struct {
 // session reads one session to its end. Set events are expanded after that, so
 // that a reader never holds one connection and waits for another.
 func (r *reader) session(ctx context.Context, s auditlog.Session) error {
-	sets, err := r.stream(ctx, s)
+	sets, last, err := r.stream(ctx, s)
+	if err == nil {
+		err = r.end(ctx, s, last)
+	}
 	if err != nil {
 		return fmt.Errorf("session %s: %w", s, err)
 	}
@@ -155,28 +127,43 @@ func (r *reader) session(ctx context.Context, s auditlog.Session) error {
 	return nil
 }
 
-func (r *reader) stream(ctx context.Context, s auditlog.Session) (sets []event, err error) {
+const selectIndex = "SELECT idx FROM log_event WHERE log_id = $1 AND session_id = $2 AND session_seq = $3 ORDER BY idx LIMIT 1"
+
+// end notes where a session's last event stands.
+func (r *reader) end(ctx context.Context, s auditlog.Session, last int64) error {
+	var index int64
+	err := r.src.DB.QueryRow(ctx, selectIndex, []any{r.src.LogID, int64(s), last}, &index)
+	if errors.Is(err, db.ErrNoRows) {
+		r.gaps.add(Gap{Kind: Unknown, Session: s.String()})
+		return nil
+	}
+	r.after = min(r.after, index+1)
+	return err
+}
+
+// stream adds up a session's openings, and returns its set events and its last
+// number.
+func (r *reader) stream(ctx context.Context, s auditlog.Session) (sets []event, last int64, err error) {
 	rows, err := r.src.DB.Query(ctx, selectSession, r.src.LogID, int64(s))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer rows.Close()
 	var e event
 	into := []any{&e.seq, &e.time, &e.fields, &e.who}
-	due := int64(1)
 	for n := 0; rows.Next(); n++ {
 		if n%progressEvery == 0 {
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		}
 		if err := rows.Scan(into...); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		if e.seq != due {
-			r.gaps.number(s, due, e.seq)
+		if e.seq != last+1 {
+			r.gaps.number(s, last+1, e.seq)
 		}
-		due = max(due, e.seq+1)
+		last = max(last, e.seq)
 		if e.fields == 0 || e.time < r.since || e.time >= r.until {
 			continue
 		}
@@ -185,17 +172,11 @@ func (r *reader) stream(ctx context.Context, s auditlog.Session) (sets []event, 
 			continue
 		}
 		if e.fields < 0 || e.fields > math.MaxUint32 {
-			return nil, fmt.Errorf("event %d opened fields that don't exist; run azekura log verify", e.seq)
+			return nil, 0, fmt.Errorf("event %d opened fields that don't exist; run azekura log verify", e.seq)
 		}
 		r.saw(e.who.id, field.Set(e.fields), e.time)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	if due == 1 {
-		r.gaps.add(Gap{Kind: Unknown, Session: s.String()})
-	}
-	return sets, nil
+	return sets, last, rows.Err()
 }
 
 func (r *reader) saw(id uuid.UUID, fields field.Set, at int64) {

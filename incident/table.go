@@ -34,9 +34,9 @@ type table struct {
 	text     bytes.Buffer
 }
 
-// row is a label and what stands right of it.
+// row is two columns.
 type row struct {
-	label, value string
+	left, right string
 }
 
 func (t *table) head(e *Exposure) {
@@ -61,22 +61,33 @@ func (t *table) figures(f Figures) {
 	if f.Participants == 0 {
 		return
 	}
-	rows := []row{{t.words.field, t.words.people}}
+	rows := []row{{t.words.people, t.words.field}}
 	byCount := func(a, b string) int { return cmp.Or(cmp.Compare(f.Fields[b], f.Fields[a]), cmp.Compare(a, b)) }
 	for _, name := range slices.SortedFunc(maps.Keys(f.Fields), byCount) {
-		rows = append(rows, row{t.language.fieldName(name), grouped(f.Fields[name])})
+		rows = append(rows, row{grouped(f.Fields[name]), t.language.fieldName(name)})
 	}
-	t.rows(rows)
-	rows = []row{{t.words.combination, t.words.people}}
-	for _, c := range f.Combinations {
-		names := make([]string, len(c.Fields))
-		for i, name := range c.Fields {
+	t.counts(rows)
+	rows = []row{{t.words.people, t.words.combination}}
+	rest := f.Combinations
+	for ; len(rest) > 0 && len(rows) <= tableCombinations; rest = rest[1:] {
+		names := make([]string, len(rest[0].Fields))
+		for i, name := range rest[0].Fields {
 			names[i] = t.language.fieldName(name)
 		}
-		rows = append(rows, row{strings.Join(names, t.words.join), grouped(c.Participants)})
+		rows = append(rows, row{grouped(rest[0].Participants), strings.Join(names, t.words.join)})
 	}
-	t.rows(rows)
+	t.counts(rows)
+	if len(rest) > 0 {
+		var participants int64
+		for _, c := range rest {
+			participants += c.Participants
+		}
+		fmt.Fprintf(&t.text, "  "+t.words.rest+"\n", grouped(int64(len(rest))), grouped(participants))
+	}
 }
+
+// tableCombinations is how many a reader takes in; the JSON form has them all.
+const tableCombinations = 20
 
 func (t *table) standing(e *Exposure) {
 	w := t.words
@@ -94,17 +105,31 @@ func (t *table) standing(e *Exposure) {
 	}
 }
 
-// rows writes a paragraph of rows, the values flush right.
+// rows writes a paragraph of labels and values, the values flush right.
 func (t *table) rows(rows []row) {
-	left, right := 0, 0
-	for _, r := range rows {
-		left, right = max(left, cells(r.label)), max(right, cells(r.value))
-	}
+	left, right := columns(rows)
 	t.text.WriteByte('\n')
 	for _, r := range rows {
-		gap := left - cells(r.label) + 2 + right - cells(r.value)
-		fmt.Fprintf(&t.text, "  %s%s%s\n", r.label, strings.Repeat(" ", gap), r.value)
+		gap := left - cells(r.left) + 2 + right - cells(r.right)
+		fmt.Fprintf(&t.text, "  %s%s%s\n", r.left, strings.Repeat(" ", gap), r.right)
 	}
+}
+
+// counts writes a paragraph of numbers and what they count. The numbers stand
+// first, since a combination may be longer than a screen is wide.
+func (t *table) counts(rows []row) {
+	left, _ := columns(rows)
+	t.text.WriteByte('\n')
+	for _, r := range rows {
+		fmt.Fprintf(&t.text, "  %s%s  %s\n", strings.Repeat(" ", left-cells(r.left)), r.left, r.right)
+	}
+}
+
+func columns(rows []row) (left, right int) {
+	for _, r := range rows {
+		left, right = max(left, cells(r.left)), max(right, cells(r.right))
+	}
+	return left, right
 }
 
 // cells is a text's width on a terminal, where Japanese characters take two.

@@ -29,7 +29,7 @@ type words struct {
 	field, people, combination, join                               string
 	sessions, head, complete, incomplete, more                     string
 	gaps                                                           map[GapKind]string
-	clock                                                          string
+	to, rest, clock                                                string
 }
 
 var english = &words{
@@ -37,33 +37,33 @@ var english = &words{
 	first: "first opening", last: "last opening", sessions: "sessions",
 	field: "field", people: "participants", combination: "seen together", join: " + ",
 	head:       "It stands on the signed head of %s events, root %s.",
-	complete:   "It is complete: every event below that head is there.",
+	complete:   "It is complete: no event of these sessions is missing below that head.",
 	incomplete: "IT IS NOT COMPLETE. Whom the missing events exposed is not in these figures:",
 	more:       "and %s gaps more",
 	gaps: map[GapKind]string{
-		Missing:  "session {session} lacks its events {from} to {to}",
-		Repeated: "session {session} has an event {from} where another was due",
-		Unknown:  "session {session} has no event in this log",
-		Cut:      "the log lacks its events {from} to {to}, though it was signed with them",
+		Missing:  "session {session}: events missing: {numbers}",
+		Repeated: "session {session}: out of order: event {numbers}",
+		Unknown:  "session {session}: no event in this log",
+		Cut:      "the log: signed events missing, perhaps of these sessions: {numbers}",
 	},
-	clock: "2006-01-02 15:04:05 -07:00",
+	to: " to ", rest: "and %s more combinations, of %s participants", clock: "2006-01-02 15:04:05 -07:00",
 }
 
 var japanese = &words{
-	title: "漏えい項目", since: "開始", until: "終了", participants: "人数", openings: "開封", sets: "一括記録",
+	title: "漏えい（項目）", since: "開始", until: "終了", participants: "人数", openings: "開封", sets: "一括記録",
 	first: "最初の開封", last: "最後の開封", sessions: "セッション",
 	field: "項目", people: "人数", combination: "項目の組合せ", join: "＋",
 	head:       "署名済みの監査記録%s件（ルート %s）に基づく。",
-	complete:   "完全：署名された記録に欠けはない。",
+	complete:   "完全：これらのセッションの記録に欠けはない。",
 	incomplete: "不完全：次の記録が欠けており、その分は上の人数に含まれない。",
 	more:       "ほか%s箇所",
 	gaps: map[GapKind]string{
-		Missing:  "セッション {session} の記録 {from}〜{to} がない",
-		Repeated: "セッション {session} の記録 {from} の順序が正しくない",
+		Missing:  "セッション {session} の記録 {numbers} がない",
+		Repeated: "セッション {session} の記録 {numbers} の順序が正しくない",
 		Unknown:  "セッション {session} の記録が一件もない",
-		Cut:      "署名済みの監査記録 {from}〜{to} がない",
+		Cut:      "署名済みの監査記録 {numbers} がない（これらのセッションのものかもしれない）",
 	},
-	clock: "2006-01-02 15:04:05 -07:00",
+	to: "〜", rest: "ほか%s通り、%s人", clock: "2006-01-02 15:04:05 -07:00",
 }
 
 func (l Language) words() *words {
