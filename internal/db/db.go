@@ -50,6 +50,9 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args []any, dest ...any) error
 	Exec(ctx context.Context, sql string, args ...any) (int64, error)
 	Insert(ctx context.Context, into *Insert, columns ...any) error
+	// In makes the condition that column is one of keys, and its arguments.
+	// first is the number of its first placeholder; it must be the last
+	// condition of its statement, all numbers before it used in order.
 	In(column string, first int, keys [][]byte) (condition string, args []any)
 }
 

@@ -14,6 +14,16 @@ import (
 // copyFrom is the number of rows from which COPY is worth its round trips.
 const copyFrom = 512
 
+// planning settles how statements are planned. All of ours look rows up by a
+// key's order; before the statistics of a fresh import are there, the planner
+// would read whole tables instead, and each custom plan would cost more than the
+// look-up itself.
+var planning = map[string]string{
+	"application_name": "azekura", "plan_cache_mode": "force_generic_plan", "jit": "off",
+	"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+	"max_parallel_workers_per_gather": "0",
+}
+
 type postgresDB struct {
 	pgQuerier
 	pool *pgxpool.Pool
@@ -25,7 +35,9 @@ func openPostgres(ctx context.Context, url string) (DB, error) {
 		// pgx's error may repeat the URL's password.
 		return nil, errors.New("the database's URL can't be read; it must look like postgres://user@host:port/name")
 	}
-	config.ConnConfig.RuntimeParams["application_name"] = "azekura"
+	for name, value := range planning {
+		config.ConnConfig.RuntimeParams[name] = value
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)

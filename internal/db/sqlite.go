@@ -165,7 +165,7 @@ func (d *sqliteDB) begin(ctx context.Context, first bool) (*sqliteTx, error) {
 	return &sqliteTx{db: d, tx: tx}, nil
 }
 
-func (d *sqliteDB) In(column string, first int, keys [][]byte) (string, []any) {
+func (d *sqliteDB) In(column string, _ int, keys [][]byte) (string, []any) {
 	// A power of two of placeholders keeps the number of prepared statements
 	// small; the last key fills up.
 	n := 1
@@ -179,7 +179,9 @@ func (d *sqliteDB) In(column string, first int, keys [][]byte) (string, []any) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString("$" + strconv.Itoa(first+i))
+		// A bare mark takes the next number. The driver looks each name up, and
+		// that is slow with many.
+		b.WriteByte('?')
 		if i < len(keys) {
 			args[i] = keys[i]
 		} else if len(keys) > 0 {
@@ -258,15 +260,11 @@ func (i *Insert) values(rows int) string {
 	}
 	var b strings.Builder
 	b.WriteString(i.head() + "VALUES ")
-	p := 1
 	for r := range rows {
 		if r > 0 {
 			b.WriteByte(',')
 		}
-		for c := range i.Columns {
-			b.WriteString([]string{",$", "($"}[min(c, 1)^1] + strconv.Itoa(p))
-			p++
-		}
+		b.WriteString("(?" + strings.Repeat(",?", len(i.Columns)-1))
 		b.WriteByte(')')
 	}
 	b.WriteString(" " + i.Suffix)
