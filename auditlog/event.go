@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"azekura/register/field"
 
@@ -159,14 +160,42 @@ func (e *Event) fieldSet() field.Set {
 	return s
 }
 
-// check refuses an event that can't become a line of its size.
+// check refuses an event that can't become a line, or one that ParseLine
+// wouldn't read back, and brings its detail into the one spelling that a line
+// holds.
 func (e *Event) check() error {
-	n := len(e.Outcome) + len(e.Purpose) + len(e.Case) + len(e.Staff) + len(e.Role) + len(e.Device) + len(e.Request) + len(e.Detail)
-	if 6*n+1024 > maxLine { // a byte takes six at most when it is escaped
+	n := 32 * len(e.Fields)
+	for _, text := range [...]string{e.Outcome, e.Purpose, e.Case, e.Staff, e.Role, e.Device, e.Request} {
+		if !utf8.ValidString(text) {
+			return errors.New("an event's texts must be UTF-8")
+		}
+		n += len(text)
+	}
+	if e.Set != nil {
+		n += len(e.Set.Job)
+		if !utf8.ValidString(e.Set.Job) {
+			return errors.New("an event's texts must be UTF-8")
+		}
+	}
+	if 6*n+len(e.Detail)+1024 > maxLine { // a byte takes six at most when it is escaped
 		return ErrTooLong
 	}
-	if len(e.Detail) > 0 && !json.Valid(e.Detail) {
-		return errors.New("an event's detail must be JSON")
+	if len(e.Detail) > 0 {
+		var err error
+		if e.Detail, err = compactDetail(e.Detail); err != nil {
+			return err
+		}
+	}
+	if e.Session < 0 {
+		return errors.New("no session has a number below 1")
+	}
+	var seen field.Set
+	for _, fv := range e.Fields {
+		one := field.SetOf(fv.Field)
+		if one == 0 || !knownFields.Contains(one) || seen.Contains(one) || fv.Version < 0 {
+			return errors.New("an event's fields must be known, each named once, in a version of 0 or more")
+		}
+		seen |= one
 	}
 	return nil
 }
@@ -255,7 +284,7 @@ func appendText(b []byte, key, value string) []byte {
 
 func appendString(b []byte, value string) []byte {
 	for i := range len(value) {
-		if c := value[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f || c == '<' || c == '>' || c == '&' {
+		if !plain[value[i]] {
 			quoted, err := json.Marshal(value)
 			if err != nil { // json.Marshal accepts every string
 				panic(err)

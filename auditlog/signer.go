@@ -201,6 +201,18 @@ func (s *Signer) Head() (size int64, root Hash) {
 	return s.tree.size(), s.tree.root()
 }
 
+// Edge are the roots of the last head's perfect subtrees, left to right, for
+// Verify.
+func (s *Signer) Edge() []Hash {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	edge := make([]Hash, len(s.state.Edge))
+	for i, hash := range s.state.Edge {
+		edge[i] = Hash(hash)
+	}
+	return edge
+}
+
 // Checkpoint is the signed note over the last head.
 func (s *Signer) Checkpoint() []byte {
 	s.mu.Lock()
