@@ -16,6 +16,11 @@
 // A passphrase in a file protects backups of the other disk, no more. Neither
 // copy of the root key says who wrote it: whoever can write both the folder and the
 // database can put an installation of their own in place, which opens nothing old.
+//
+// The half that speaks to a KMS is tested against a server of our own, which
+// follows the published transit protocol over TLS; neither OpenBao nor Vault can be
+// had where the tests run. Try yours before you rely on it: OpenTransit does so
+// at every start.
 package root
 
 import (
