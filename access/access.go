@@ -258,3 +258,17 @@ func detail(v any) json.RawMessage {
 	}
 	return raw
 }
+
+// Known refuses a staff member or a device that was never added; an empty id
+// is not asked about.
+func (d *Directory) Known(staff, device string) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if _, ok := d.staff[staff]; staff != "" && !ok {
+		return fmt.Errorf("staff member %w; azekura staff list shows them", ErrNotFound)
+	}
+	if _, ok := d.devices[device]; device != "" && !ok {
+		return fmt.Errorf("device %w; azekura device list shows them", ErrNotFound)
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+// Package api is the HTTP API: what the consoles, other programs and the command
+// line speak. Its OpenAPI 3.1 description is at /openapi.json.
+//
+// The staff's side wants a session's token on every request and reaches plaintext
+// only through the gate. The operator's side makes staff, devices and sessions,
+// imports, and computes exposures; it is served on a Unix socket in the
+// installation's folder, never on the network, and to whoever may open that.
+//
+// It promises that no personal data stands in an address or in an error, that
+// every body is bounded, and that errors are problem+json (RFC 9457) saying what
+// to do.
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"azekura/access"
+	"azekura/auditlog"
+	"azekura/gate"
+	"azekura/internal/installation"
+	"azekura/keyring"
+	"azekura/register"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// Version is the API's.
+const Version = "1"
+
+// maxBody bounds every request's body, in bytes. The largest is a change.
+const maxBody = 16 << 10
+
+// Server answers requests for one installation.
+type Server struct {
+	inst *installation.Installation
+	// logError hears of errors that are told to nobody else.
+	logError func(request string, err error)
+}
+
+// New serves an installation. logError hears the cause of each internal error,
+// by request id.
+func New(inst *installation.Installation, logError func(request string, err error)) *Server {
+	return &Server{inst: inst, logError: logError}
+}
+
+// Staff is the side that is served on the network.
+func (s *Server) Staff() http.Handler {
+	mux, api := s.mux("Azekura")
+	s.addStaff(api)
+	return identify(mux)
+}
+
+// Operator is both sides, for the installation's own socket.
+func (s *Server) Operator() http.Handler {
+	mux, api := s.mux("Azekura, with the operator's side")
+	s.addStaff(api)
+	s.addOperator(api)
+	s.addReports(api)
+	return identify(mux)
+}
+
+func (s *Server) mux(title string) (*http.ServeMux, huma.API) {
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig(title, Version)
+	config.Info.Description = "Every answer that holds a participant's data rests on an event of the audit log, whose index it names."
+	config.DocsPath = ""    // its page would load scripts from elsewhere
+	config.CreateHooks = nil // no $schema in answers
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"session": {Type: "http", Scheme: "bearer", Description: "A session's token, from azekura session open."},
+	}
+	return mux, humago.New(mux, config)
+}
+
+func init() {
+	// Huma repeats the offending value in its error's details: it may be
+	// somebody's name.
+	plain := huma.NewError
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		e := plain(status, message, errs...)
+		if model, ok := e.(*huma.ErrorModel); ok {
+			for _, d := range model.Errors {
+				if d != nil {
+					d.Value = nil
+				}
+			}
+		}
+		return e
+	}
+}
+
+type requestKey struct{}
+
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// identify gives each request an id, its own or ours, and says it back.
+func identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if !requestID.MatchString(id) {
+			var raw [8]byte
+			_, _ = rand.Read(raw[:]) // never fails: the program ends instead
+			id = hex.EncodeToString(raw[:])
+		}
+		w.Header().Set("X-Request-Id", id)
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
+	})
+}
+
+func request(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
+
+// Auth carries a session's token.
+type Auth struct {
+	Authorization string `header:"Authorization" doc:"Bearer and the session's token"`
+}
+
+func (s *Server) session(a Auth) (access.Session, error) {
+	token, ok := strings.CutPrefix(a.Authorization, "Bearer ")
+	if !ok {
+		return access.Session{}, access.ErrNoSession
+	}
+	return s.inst.Access.Authenticate(token)
+}
+
+// statuses are the errors that are told as they are, since they hold no
+// personal data, and the status of each. The first that fits counts.
+var statuses = []struct {
+	err    error
+	status int
+}{
+	{access.ErrNoSession, http.StatusUnauthorized},
+	{gate.ErrDenied, http.StatusForbidden},
+	{register.ErrNotFound, http.StatusNotFound},
+	{access.ErrNotFound, http.StatusNotFound},
+	{register.ErrConflict, http.StatusConflict},
+	{access.ErrExists, http.StatusConflict},
+	{keyring.ErrShredded, http.StatusGone},
+	{gate.ErrTooMany, http.StatusUnprocessableEntity},
+	{gate.ErrInvalid, http.StatusUnprocessableEntity},
+	{access.ErrInvalid, http.StatusUnprocessableEntity},
+	{errOperator, http.StatusUnprocessableEntity},
+	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
+	{auditlog.ErrStopped, http.StatusServiceUnavailable},
+	{context.Canceled, 499},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable},
+}
+
+// problem turns an error into what the caller is told. What isn't known to be
+// safe to tell stays here, under the request's id.
+func (s *Server) problem(ctx context.Context, err error) error {
+	for _, known := range statuses {
+		if !errors.Is(err, known.err) {
+			continue
+		}
+		message := err.Error()
+		if known.status == http.StatusServiceUnavailable {
+			s.logError(request(ctx), err)
+			message = known.err.Error()
+		}
+		return huma.NewError(known.status, message)
+	}
+	s.logError(request(ctx), err)
+	return huma.NewError(http.StatusInternalServerError, "an internal error; the server's log has it under request "+request(ctx))
+}
+
+// post registers a POST operation: what a request asks stands in its body,
+// never in its address.
+func post[In, Out any](s *Server, api huma.API, path, id, summary string, secured bool, f func(context.Context, *In) (*Out, error)) {
+	register1(s, api, http.MethodPost, path, id, summary, secured, f)
+}
+
+func get[In, Out any](s *Server, api huma.API, path, id, summary string, secured bool, f func(context.Context, *In) (*Out, error)) {
+	register1(s, api, http.MethodGet, path, id, summary, secured, f)
+}
+
+func register1[In, Out any](s *Server, api huma.API, method, path, id, summary string, secured bool, f func(context.Context, *In) (*Out, error)) {
+	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
+		Errors: []int{http.StatusUnprocessableEntity, http.StatusServiceUnavailable}}
+	if secured {
+		op.Security = []map[string][]string{{"session": {}}}
+		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound)
+	}
+	huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
+		out, err := f(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+}

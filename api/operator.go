@@ -1,0 +1,210 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"azekura/access"
+	"azekura/auditlog"
+	"azekura/gate"
+	"azekura/register"
+	"azekura/register/rowfile"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// NewStaff adds a staff member.
+type NewStaff struct {
+	ID     string `json:"id" maxLength:"32"`
+	Role   string `json:"role" maxLength:"32"`
+	Office string `json:"office" maxLength:"32"`
+}
+
+// NewDevice adds a device.
+type NewDevice struct {
+	ID     string `json:"id" maxLength:"32"`
+	Office string `json:"office" maxLength:"32"`
+}
+
+// NewSession opens a session.
+type NewSession struct {
+	Staff   string `json:"staff" maxLength:"32"`
+	Device  string `json:"device" maxLength:"32"`
+	Minutes int64  `json:"minutes" minimum:"1" maximum:"720"`
+}
+
+// OpenedSession is a session and its token, which is shown this once.
+type OpenedSession struct {
+	access.SessionInfo
+	Token string `json:"token"`
+}
+
+// NewImport names a file on the server's machine.
+type NewImport struct {
+	Path     string `json:"path" maxLength:"4096" doc:"an absolute path on the server's machine"`
+	Format   string `json:"format,omitempty" enum:"auto,csv,ndjson,"`
+	Encoding string `json:"encoding,omitempty" enum:"auto,utf-8,cp932,"`
+}
+
+func (n NewImport) options() rowfile.Options {
+	return rowfile.Options{Format: n.Format, Encoding: n.Encoding}
+}
+
+// ImportAnswer is how far an import is.
+type ImportAnswer struct {
+	register.Import
+	RejectsFile string `json:"rejects_file,omitempty" doc:"the rejected rows, encrypted to the operator"`
+}
+
+// RejectsAnswer is a page of an import's rejected rows.
+type RejectsAnswer struct {
+	Rejects []register.Reject `json:"rejects"`
+}
+
+// ShredRequest destroys a participant's data key.
+type ShredRequest struct {
+	Whom
+	Reason
+	Confirm string `json:"confirm" maxLength:"64" doc:"the word destroy: it can't be undone"`
+}
+
+// ShredAnswer tells what can still open the participant.
+type ShredAnswer struct {
+	ChangeAnswer
+	KeyEpoch int64 `json:"key_epoch" doc:"a backup made before now holds the data key, wrapped under the data domain's key of this epoch; it opens until that key is destroyed"`
+}
+
+// LogHead is the log's last signed head.
+type LogHead struct {
+	Size       int64  `json:"size"`
+	Root       string `json:"root"`
+	Checkpoint string `json:"checkpoint"`
+	Key        string `json:"key" doc:"the log's public key, as a vkey"`
+}
+
+func (s *Server) addOperator(api huma.API) {
+	type none struct{}
+	post(s, api, "/operator/staff", "add-staff", "Add a staff member", false, func(ctx context.Context, in *body[NewStaff]) (*body[access.Staff], error) {
+		added, err := s.inst.Access.AddStaff(ctx, in.Body.ID, in.Body.Role, in.Body.Office)
+		return &body[access.Staff]{added}, err
+	})
+	get(s, api, "/operator/staff", "list-staff", "List the staff", false, func(context.Context, *none) (*body[[]access.Staff], error) {
+		return &body[[]access.Staff]{s.inst.Access.Staff()}, nil
+	})
+	post(s, api, "/operator/devices", "add-device", "Add a device", false, func(ctx context.Context, in *body[NewDevice]) (*body[access.Device], error) {
+		added, err := s.inst.Access.AddDevice(ctx, in.Body.ID, in.Body.Office)
+		return &body[access.Device]{added}, err
+	})
+	get(s, api, "/operator/devices", "list-devices", "List the devices", false, func(context.Context, *none) (*body[[]access.Device], error) {
+		return &body[[]access.Device]{s.inst.Access.Devices()}, nil
+	})
+	post(s, api, "/operator/sessions", "open-session", "Open a session", false, s.openSession)
+	get(s, api, "/operator/sessions", "list-sessions", "List the sessions", false, func(context.Context, *none) (*body[[]access.SessionInfo], error) {
+		return &body[[]access.SessionInfo]{s.inst.Access.Sessions()}, nil
+	})
+	post(s, api, "/operator/sessions/{id}/close", "close-session", "Close a session", false, s.closeSession)
+	post(s, api, "/operator/imports", "start-import", "Import participants from a file", false, s.startImport)
+	get(s, api, "/operator/imports/{id}", "show-import", "How far an import is", false, s.showImport)
+	get(s, api, "/operator/imports/{id}/rejects", "list-rejects", "An import's rejected rows", false, s.listRejects)
+	post(s, api, "/operator/shred", "shred", "Destroy a participant's data key", true, s.shred)
+	get(s, api, "/operator/log", "log-head", "The log's last signed head", false, s.logHead)
+}
+
+func (s *Server) openSession(ctx context.Context, in *body[NewSession]) (*body[OpenedSession], error) {
+	info, token, err := s.inst.Access.OpenSession(ctx, in.Body.Staff, in.Body.Device, time.Duration(in.Body.Minutes)*time.Minute)
+	return &body[OpenedSession]{OpenedSession{info, token}}, err
+}
+
+type byID struct {
+	ID string `path:"id" maxLength:"32"`
+}
+
+func (s *Server) closeSession(ctx context.Context, in *byID) (*body[access.SessionInfo], error) {
+	id, err := auditlog.ParseSession(in.ID)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errOperator, err)
+	}
+	info, err := s.inst.Access.CloseSession(ctx, id)
+	return &body[access.SessionInfo]{info}, err
+}
+
+func (s *Server) startImport(ctx context.Context, in *body[NewImport]) (*body[ImportAnswer], error) {
+	if !filepath.IsAbs(in.Body.Path) {
+		return nil, fmt.Errorf("%w: the path must be absolute", errOperator)
+	}
+	at, err := s.inst.StartImport(ctx, in.Body.Path, in.Body.options())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errOperator, err)
+	}
+	return s.importAnswer(at), nil
+}
+
+func (s *Server) importAnswer(at register.Import) *body[ImportAnswer] {
+	a := ImportAnswer{Import: at}
+	if at.Finished && at.Rejected > 0 {
+		a.RejectsFile = s.inst.RejectsFile(at.Name)
+	}
+	return &body[ImportAnswer]{a}
+}
+
+func importID(name string) (int64, error) {
+	id, err := strconv.ParseUint(name, 16, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%w: an import's id has 16 hexadecimal digits", errOperator)
+	}
+	return int64(id), nil
+}
+
+func (s *Server) showImport(ctx context.Context, in *byID) (*body[ImportAnswer], error) {
+	id, err := importID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	at, err := s.inst.Register.Import(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.importAnswer(at), nil
+}
+
+type rejectsInput struct {
+	ID    string `path:"id" maxLength:"32"`
+	After int64  `query:"after" doc:"only rows after this one"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (s *Server) listRejects(ctx context.Context, in *rejectsInput) (*body[RejectsAnswer], error) {
+	id, err := importID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.inst.Register.Rejects(ctx, id, in.After, in.Limit)
+	return &body[RejectsAnswer]{RejectsAnswer{list}}, err
+}
+
+func (s *Server) shred(ctx context.Context, in *staffInput[ShredRequest]) (*body[ShredAnswer], error) {
+	session, err := s.session(in.Auth)
+	if err != nil {
+		return nil, err
+	}
+	if in.Body.Confirm != "destroy" {
+		return nil, fmt.Errorf("%w: confirm must be the word destroy; what is destroyed can't be had back", gate.ErrInvalid)
+	}
+	who, err := in.Body.who()
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.inst.Gate.Shred(ctx, session, who, in.Body.why(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &body[ShredAnswer]{ShredAnswer{ChangeAnswer{c.Participant.String(), c.Version, c.Event}, s.inst.Ring.Epoch()}}, nil
+}
+
+func (s *Server) logHead(context.Context, *struct{}) (*body[LogHead], error) {
+	size, root := s.inst.Signer.Head()
+	return &body[LogHead]{LogHead{Size: size, Root: root.String(), Checkpoint: string(s.inst.Log.Checkpoint()), Key: s.inst.Signer.VerifierKey()}}, nil
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// SocketName is the operator's socket in an installation's folder.
+const SocketName = "azekura.sock"
+
+// Listen is where a server listens.
+type Listen struct {
+	Address  string // of the staff's side, host:port
+	CertFile string // its certificate and key; empty ones are made, self-signed, in tls/
+	KeyFile  string
+}
+
+// Serve answers on the network and on the operator's socket until ctx ends, and
+// then lets requests under way finish. ready hears the address once both listen.
+func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)) error {
+	cert, err := s.certificate(l)
+	if err != nil {
+		return err
+	}
+	staff, err := net.Listen("tcp", l.Address)
+	if err != nil {
+		return fmt.Errorf("listen for staff: %w", err)
+	}
+	operator, err := listenSocket(filepath.Join(s.inst.Dir, SocketName))
+	if err != nil {
+		return errors.Join(err, staff.Close())
+	}
+	servers := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}
+	failed := make(chan error, 2)
+	go func() {
+		failed <- servers[0].Serve(tls.NewListener(staff, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13,
+			NextProtos: []string{"http/1.1"}}))
+	}()
+	go func() { failed <- servers[1].Serve(operator) }()
+	ready(staff.Addr().String())
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	for _, server := range servers {
+		err = errors.Join(err, server.Shutdown(end))
+	}
+	return err
+}
+
+// server bounds what a peer may cost. Writes have no limit of their own: a
+// report over millions takes its time; the operator's reads likewise.
+func (s *Server) server(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+}
+
+// listenSocket takes the place of a socket that a dead server left; the signer's
+// lock has seen to it that no live one is there.
+func listenSocket(path string) (net.Listener, error) {
+	if len(path) > 100 {
+		return nil, fmt.Errorf("the operator's socket %s would have too long a path (over 100 bytes); use a folder with a shorter one", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the operator: %w", err)
+	}
+	return l, os.Chmod(path, 0o600)
+}
+
+// CertFile is a self-made certificate's place in an installation's folder.
+func CertFile(dir string) string { return filepath.Join(dir, "tls", "cert.pem") }
+
+func (s *Server) certificate(l Listen) (tls.Certificate, error) {
+	if l.CertFile != "" {
+		return tls.LoadX509KeyPair(l.CertFile, l.KeyFile)
+	}
+	cert, key := CertFile(s.inst.Dir), filepath.Join(s.inst.Dir, "tls", "key.pem")
+	if pair, err := tls.LoadX509KeyPair(cert, key); err == nil && time.Until(pair.Leaf.NotAfter) > 24*time.Hour {
+		return pair, nil
+	}
+	if err := selfSign(cert, key); err != nil {
+		return tls.Certificate{}, fmt.Errorf("make a certificate: %w", err)
+	}
+	return tls.LoadX509KeyPair(cert, key)
+}
+
+func selfSign(certFile, keyFile string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return err
+	}
+	names := []string{"localhost"}
+	if host, err := os.Hostname(); err == nil && host != "" {
+		names = append(names, host)
+	}
+	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "azekura"}, DNSNames: names,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(certFile), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
