@@ -96,7 +96,7 @@ type span struct{ from, to int }
 // Open finds out what the file is, and reads a CSV's header. An error says what
 // is wrong with the file and what to do.
 func Open(r io.ReaderAt, size int64, o Options) (*Reader, error) {
-	reader := &Reader{w: window{src: r, size: size, buf: make([]byte, bufferSize)}}
+	reader := &Reader{w: window{src: r, size: size, buf: make([]byte, max(0, min(size, bufferSize)))}}
 	bom, err := reader.detect(o)
 	if err != nil {
 		return nil, err
