@@ -326,7 +326,7 @@ func (s *scanner) fields(list []FieldVersion) []FieldVersion {
 }
 
 // knownFields are those that an event may name.
-var knownFields = field.SetOf(append(field.All(), field.Existence, field.Mask)...)
+var knownFields = field.SetOf(append(field.All(), field.Award, field.Existence, field.Mask)...)
 
 var fieldByName = func() map[string]field.Field {
 	names := map[string]field.Field{}
