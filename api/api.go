@@ -70,7 +70,7 @@ func (s *Server) mux(title string) (*http.ServeMux, huma.API) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig(title, Version)
 	config.Info.Description = "Every answer that holds a participant's data rests on an event of the audit log, whose index it names."
-	config.DocsPath = ""    // its page would load scripts from elsewhere
+	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.CreateHooks = nil // no $schema in answers
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"session": {Type: "http", Scheme: "bearer", Description: "A session's token, from azekura session open."},

@@ -1,0 +1,172 @@
+// Package cli is the command line. A command parses, calls one function of a
+// domain package or one operation of the API, and prints; nothing is decided
+// here. Commands that need an installation go through its running server, or
+// open it themselves when none runs: it is the same API either way.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"azekura/api"
+	"azekura/internal/installation"
+	"azekura/keyring/root"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command line and returns the process's exit status.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := New().ExecuteContext(ctx); err != nil {
+		if errors.Is(err, context.Canceled) {
+			err = errors.New("stopped")
+		}
+		fmt.Fprintln(os.Stderr, "azekura:", err)
+		return 1
+	}
+	return 0
+}
+
+// app is what the commands share.
+type app struct {
+	dir       string
+	tokenFile string
+}
+
+// New makes the command tree.
+func New() *cobra.Command {
+	a := &app{}
+	cmd := &cobra.Command{
+		Use:   "azekura",
+		Short: "A register and payment system that an infected PC can't empty",
+		Long: `Azekura keeps the register of a pension or benefit agency: sealed, opened only
+against a receipt from a tamper-evident audit log.
+
+Start with azekura demo, or make an installation with azekura init.`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	dir := os.Getenv("AZEKURA_DIR")
+	if dir == "" {
+		dir = "azekura-data"
+	}
+	cmd.PersistentFlags().StringVar(&a.dir, "dir", dir, "the installation's folder (AZEKURA_DIR)")
+	cmd.AddCommand(a.initCommand(), a.recoverCommand(), a.serveCommand(), a.staffCommand(), a.deviceCommand(), a.sessionCommand(),
+		a.participantsCommand(), a.searchCommand(), a.checkCommand(), a.readCommand(), a.changeCommand(),
+		a.exposureCommand(), a.logCommand(), a.populationCommand(), a.demoCommand(), a.drillCommand())
+	return cmd
+}
+
+// passphrase asks for the root key's passphrase. A made-up installation keeps
+// its own beside it.
+func (a *app) passphrase() ([]byte, error) {
+	if os.Getenv(root.EnvPassphraseFile) == "" {
+		config, err := installation.ReadConfig(a.dir)
+		if err == nil && config.MadeUp {
+			raw, err := os.ReadFile(filepath.Join(a.dir, demoPassphrase))
+			if err == nil {
+				return []byte(strings.TrimSpace(string(raw))), nil
+			}
+		}
+	}
+	return root.Passphrase("Passphrase of the root key: ", false)
+}
+
+// connect reaches the installation: through its server, or by opening it.
+func (a *app) connect(ctx context.Context) (*api.Client, func() error, error) {
+	if _, err := installation.ReadConfig(a.dir); err != nil {
+		return nil, nil, err
+	}
+	if c, err := api.Dial(a.dir); err == nil {
+		return c, func() error { return nil }, nil
+	}
+	inst, err := installation.Open(ctx, a.dir, a.passphrase)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := inst.StartJobs(ctx); err != nil {
+		return nil, nil, errors.Join(err, inst.Close())
+	}
+	return api.Local(api.New(inst, logError).Operator()), inst.Close, nil
+}
+
+// with runs f with a connection.
+func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, c *api.Client) error) (err error) {
+	ctx := cmd.Context()
+	c, done, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	return f(ctx, c)
+}
+
+// withSession runs f with a connection that carries a session's token.
+func (a *app) withSession(cmd *cobra.Command, f func(ctx context.Context, c *api.Client) error) error {
+	token, err := a.token()
+	if err != nil {
+		return err
+	}
+	return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+		c.Token = token
+		return f(ctx, c)
+	})
+}
+
+// token finds the session's token. It is never an argument, which others on the
+// machine could see.
+func (a *app) token() (string, error) {
+	if token := os.Getenv("AZEKURA_TOKEN"); token != "" && a.tokenFile == "" {
+		return token, nil
+	}
+	path := a.tokenFile
+	if path == "" {
+		config, err := installation.ReadConfig(a.dir)
+		if err != nil {
+			return "", err
+		}
+		if !config.MadeUp {
+			return "", errors.New("no session: open one with azekura session open, and give its token in AZEKURA_TOKEN or with --token-file")
+		}
+		path = filepath.Join(a.dir, demoToken)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the session's token: %w", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
+}
+
+func (a *app) tokenFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "a file that holds the session's token (or AZEKURA_TOKEN)")
+}
+
+func logError(request string, err error) {
+	fmt.Fprintf(os.Stderr, "request %s: %v\n", request, err)
+}
+
+// print writes v as JSON, or as text does.
+func print(cmd *cobra.Command, asJSON bool, v any, text func(w io.Writer)) error {
+	if asJSON {
+		out := json.NewEncoder(cmd.OutOrStdout())
+		out.SetIndent("", "  ")
+		return out.Encode(v)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+	text(w)
+	return w.Flush()
+}
+
+func jsonFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("json", false, "print JSON")
+}

@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"azekura/api"
+
+	"github.com/spf13/cobra"
+)
+
+func whoFlags(cmd *cobra.Command, w *api.Whom, r *api.Reason) {
+	cmd.Flags().StringVar(&w.Ref, "ref", "", "the agency's own key of the participant")
+	cmd.Flags().StringVar(&w.Participant, "participant", "", "the participant's pseudonym, in place of --ref")
+	whyFlags(cmd, r)
+}
+
+func whyFlags(cmd *cobra.Command, r *api.Reason) {
+	cmd.Flags().StringVar(&r.Purpose, "purpose", "", "why: enquiry, application, change, visit, letter, death, review or audit")
+	cmd.Flags().StringVar(&r.Case, "case", "", "the case's code")
+}
+
+func (a *app) readCommand() *cobra.Command {
+	var r api.ReadRequest
+	var fields string
+	cmd := &cobra.Command{
+		Use:     "read --ref REF --fields name,birth --purpose P --case C",
+		Short:   "Open fields of one participant",
+		Example: "  azekura read --ref A0000001 --fields name,birth --purpose enquiry --case C-1 --json",
+		Args:    cobra.NoArgs,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r.Fields = strings.Split(fields, ",")
+		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
+			var answer api.ReadAnswer
+			if err := c.Do(ctx, http.MethodPost, "/v1/read", r, &answer); err != nil {
+				return err
+			}
+			return print(cmd, *asJSON, answer, func(w io.Writer) { writeAnswer(w, &answer) })
+		})
+	}
+	whoFlags(cmd, &r.Whom, &r.Reason)
+	cmd.Flags().StringVar(&fields, "fields", "name,birth", "number, name, kana, romaji, birth, sex, address, phone, email, account, ref")
+	cmd.Flags().Int64Var(&r.Version, "version", 0, "an earlier version of the record; 0 is the newest")
+	a.tokenFlag(cmd)
+	return cmd
+}
+
+func writeAnswer(w io.Writer, a *api.ReadAnswer) {
+	v := &a.Values
+	for _, line := range []struct{ name, text string }{{"number", v.Number}, {"name", v.Name}, {"kana", v.Kana}, {"romaji", v.Romaji},
+		{"birth", v.Birth}, {"sex", v.Sex}, {"phone", v.Phone}, {"email", v.Email}, {"ref", v.Ref}} {
+		if line.text != "" {
+			fmt.Fprintf(w, "%s\t%s\n", line.name, line.text)
+		}
+	}
+	if v.Address != nil {
+		fmt.Fprintf(w, "address\t%s %s\n", v.Address.PostalCode, v.Address.Text)
+	}
+	if v.Account != nil {
+		fmt.Fprintf(w, "account\t%s-%s %s %s %s\n", v.Account.Bank, v.Account.Branch, v.Account.Type, v.Account.Number, v.Account.Holder)
+	}
+	fmt.Fprintf(w, "participant\t%s, version %d\nevent\t%d of the audit log\n", a.Participant, a.Version, a.Event)
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	var r api.CheckRequest
+	cmd := &cobra.Command{
+		Use:   "check --ref REF --field birth --claim TEXT --purpose P --case C",
+		Short: "Compare what a caller says with a sealed field: yes or no",
+		Args:  cobra.NoArgs,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
+			var answer api.CheckAnswer
+			if err := c.Do(ctx, http.MethodPost, "/v1/check", r, &answer); err != nil {
+				return err
+			}
+			return print(cmd, *asJSON, answer, func(w io.Writer) {
+				fmt.Fprintln(w, map[bool]string{true: "yes, it matches", false: "no, it doesn't match"}[answer.Match])
+			})
+		})
+	}
+	whoFlags(cmd, &r.Whom, &r.Reason)
+	cmd.Flags().StringVar(&r.Field, "field", "", "the field")
+	cmd.Flags().StringVar(&r.Claim, "claim", "", "what the caller says")
+	a.tokenFlag(cmd)
+	return cmd
+}
+
+func (a *app) searchCommand() *cobra.Command {
+	var r api.SearchRequest
+	by := map[string]*string{"number": new(string), "ref": new(string), "kana": new(string), "name": new(string), "postal": new(string), "phone": new(string)}
+	index := map[string]string{"number": "number", "ref": "ref", "kana": "kana_birth", "name": "name_birth", "postal": "postal_birth", "phone": "phone"}
+	cmd := &cobra.Command{
+		Use:     "search (--number N | --ref R | --name N --birth B | --kana K --birth B | --postal P --birth B | --phone P) --purpose P --case C",
+		Short:   "Find participants; candidates come masked",
+		Example: "  azekura search --name 佐藤花子 --birth 昭和25年4月12日 --purpose enquiry --case C-1",
+		Args:    cobra.NoArgs,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for name, text := range by {
+			if *text == "" {
+				continue
+			}
+			if r.By != "" {
+				return errors.New("search by one of --number, --ref, --name, --kana, --postal and --phone")
+			}
+			r.By, r.Value = index[name], *text
+		}
+		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
+			var answer api.SearchAnswer
+			if err := c.Do(ctx, http.MethodPost, "/v1/search", r, &answer); err != nil {
+				return err
+			}
+			return print(cmd, *asJSON, answer, func(w io.Writer) {
+				if len(answer.Candidates) == 0 {
+					fmt.Fprintln(w, "Nobody is found by that.")
+				}
+				for _, c := range answer.Candidates {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Participant, c.Name, c.Birth, c.Address)
+				}
+			})
+		})
+	}
+	for name, help := range map[string]string{"number": "a basic pension number", "ref": "the agency's own key", "kana": "a name in kana, with --birth",
+		"name": "a name, with --birth", "postal": "a postal code, with --birth", "phone": "a telephone number"} {
+		cmd.Flags().StringVar(by[name], name, "", help)
+	}
+	cmd.Flags().StringVar(&r.Birth, "birth", "", "a date of birth: 1950-04-12, or 昭和25年4月12日, or S25.4.12")
+	whyFlags(cmd, &r.Reason)
+	a.tokenFlag(cmd)
+	return cmd
+}
+
+func (a *app) changeCommand() *cobra.Command {
+	var r api.ChangeRequest
+	var set map[string]string
+	cmd := &cobra.Command{
+		Use:     "change --ref REF --set FIELD=TEXT… --purpose P --case C",
+		Short:   "Make a new version of a participant",
+		Example: `  azekura change --ref A0000001 --set phone=03-0000-0000 --set address="1000005 東京都千代田区丸の内1-1-1" --purpose change --case C-2`,
+		Args:    cobra.NoArgs,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for name, text := range set {
+			if err := put(&r.Values, name, text); err != nil {
+				return err
+			}
+		}
+		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
+			var answer api.ChangeAnswer
+			if err := c.Do(ctx, http.MethodPost, "/v1/change", r, &answer); err != nil {
+				return err
+			}
+			return print(cmd, *asJSON, answer, func(w io.Writer) {
+				fmt.Fprintf(w, "Version %d is written (event %d of the audit log).\n", answer.Version, answer.Event)
+			})
+		})
+	}
+	whoFlags(cmd, &r.Whom, &r.Reason)
+	cmd.Flags().StringToStringVar(&set, "set", nil, "a field and its new text; an account is bank,branch,type,number,holder with slashes between")
+	cmd.Flags().StringSliceVar(&r.Clear, "clear", nil, "fields to empty")
+	a.tokenFlag(cmd)
+	return cmd
+}
+
+// put sets a field of the request from the command line's text.
+func put(v *api.Values, name, text string) error {
+	plain := map[string]*string{"number": &v.Number, "name": &v.Name, "kana": &v.Kana, "romaji": &v.Romaji, "birth": &v.Birth,
+		"sex": &v.Sex, "phone": &v.Phone, "email": &v.Email, "ref": &v.Ref}
+	switch to := plain[name]; {
+	case to != nil:
+		*to = text
+	case name == "address":
+		postal, rest, ok := strings.Cut(strings.TrimSpace(text), " ")
+		if !ok {
+			return errors.New("an address is a postal code, a space and the text")
+		}
+		v.Address = &api.Address{PostalCode: postal, Text: rest}
+	case name == "account":
+		parts := strings.Split(text, "/")
+		if len(parts) != 5 {
+			return errors.New("an account is bank/branch/type/number/holder")
+		}
+		v.Account = &api.Account{Bank: parts[0], Branch: parts[1], Type: parts[2], Number: parts[3], Holder: parts[4]}
+	default:
+		return errors.New("--set takes a field of the record: number, name, kana, romaji, birth, sex, address, phone, email, account or ref")
+	}
+	return nil
+}

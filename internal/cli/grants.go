@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"azekura/access"
+	"azekura/api"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) staffCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "staff", Short: "Add and list staff members"}
+	in := api.NewStaff{}
+	add := &cobra.Command{
+		Use:   "add ID",
+		Short: "Add a staff member",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.ID = args[0]
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				var s access.Staff
+				if err := c.Do(ctx, http.MethodPost, "/operator/staff", in, &s); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "staff %s, %s, office %s (event %d)\n", s.ID, s.Role, s.Office, s.Event)
+				return nil
+			})
+		},
+	}
+	add.Flags().StringVar(&in.Role, "role", "caseworker", "caseworker, supervisor, payment-officer, security-officer, auditor or administrator")
+	add.Flags().StringVar(&in.Office, "office", "main", "the office's code")
+	cmd.AddCommand(add, listCommand(a, "the staff", "/operator/staff", func(w io.Writer, s access.Staff) {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tevent %d\n", s.ID, s.Role, s.Office, s.Added.Format(time.RFC3339), s.Event)
+	}))
+	return cmd
+}
+
+func (a *app) deviceCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "device", Short: "Add and list devices"}
+	in := api.NewDevice{}
+	add := &cobra.Command{
+		Use:   "add ID",
+		Short: "Add a device",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.ID = args[0]
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				var d access.Device
+				if err := c.Do(ctx, http.MethodPost, "/operator/devices", in, &d); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "device %s, office %s (event %d)\n", d.ID, d.Office, d.Event)
+				return nil
+			})
+		},
+	}
+	add.Flags().StringVar(&in.Office, "office", "main", "the office's code")
+	cmd.AddCommand(add, listCommand(a, "the devices", "/operator/devices", func(w io.Writer, d access.Device) {
+		fmt.Fprintf(w, "%s\t%s\t%s\tevent %d\n", d.ID, d.Office, d.Added.Format(time.RFC3339), d.Event)
+	}))
+	return cmd
+}
+
+func (a *app) sessionCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "session", Short: "Open, list and close sessions"}
+	cmd.AddCommand(a.sessionOpenCommand(), listCommand(a, "the sessions", "/operator/sessions", func(w io.Writer, s access.SessionInfo) {
+		state := "open until " + s.Expires.Format(time.RFC3339)
+		if s.Closed != nil {
+			state = "closed " + s.Closed.Format(time.RFC3339)
+		} else if time.Now().After(s.Expires) {
+			state = "ended " + s.Expires.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tevent %d\n", s.ID, s.Staff, s.Device, state, s.Event)
+	}), &cobra.Command{
+		Use:   "close SESSION",
+		Short: "End a session at once",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				var s access.SessionInfo
+				if err := c.Do(ctx, http.MethodPost, "/operator/sessions/"+url.PathEscape(args[0])+"/close", struct{}{}, &s); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "session %s is closed\n", s.ID)
+				return nil
+			})
+		},
+	})
+	return cmd
+}
+
+func (a *app) sessionOpenCommand() *cobra.Command {
+	in := api.NewSession{}
+	var lasts time.Duration
+	var save string
+	cmd := &cobra.Command{
+		Use:   "open --staff S --device D",
+		Short: "Open a session and print its token, once",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			in.Minutes = int64(lasts / time.Minute)
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				var s api.OpenedSession
+				if err := c.Do(ctx, http.MethodPost, "/operator/sessions", in, &s); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "session %s of %s at %s, until %s\n", s.ID, s.Staff, s.Device, s.Expires.Format(time.RFC3339))
+				if save != "" {
+					return os.WriteFile(save, []byte(s.Token+"\n"), 0o600)
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), s.Token)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&in.Staff, "staff", "", "the staff member's id")
+	cmd.Flags().StringVar(&in.Device, "device", "", "the device's id")
+	cmd.Flags().DurationVar(&lasts, "for", 8*time.Hour, "how long it lasts, at most 12h")
+	cmd.Flags().StringVar(&save, "save", "", "write the token to this file, for --token-file, and don't print it")
+	return cmd
+}
+
+func listCommand[T any](a *app, what, path string, line func(io.Writer, T)) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List " + what, Args: cobra.NoArgs}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+			var list []T
+			if err := c.Do(ctx, http.MethodGet, path, nil, &list); err != nil {
+				return err
+			}
+			return print(cmd, *asJSON, list, func(w io.Writer) {
+				for _, item := range list {
+					line(w, item)
+				}
+			})
+		})
+	}
+	return cmd
+}

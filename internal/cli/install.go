@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"azekura/api"
+	"azekura/internal/installation"
+	"azekura/keyring/root"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) initCommand() *cobra.Command {
+	var o installation.CreateOptions
+	var transit string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make an installation: keys, tables, audit log",
+		Long: `init makes an installation in --dir: the root key under a passphrase (asked for, or
+in the file that AZEKURA_PASSPHRASE_FILE names), the tables, the audit log and its
+signer.
+
+Give --recovery an age recipient whose identity lies in a safe: without it a lost
+passphrase is a lost register.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.root(&o, transit); err != nil {
+				return err
+			}
+			c, err := installation.Create(cmd.Context(), a.dir, o)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			fmt.Fprintf(w, "An installation is in %s. Its audit log is named %s.\n", a.dir, c.Origin)
+			if o.Operator == "" {
+				fmt.Fprintf(w, "Rejected rows of imports are encrypted to %s; its identity is in operator.key: move it off this machine.\n", c.Operator)
+			}
+			if o.Recovery == "" && o.Transit == nil {
+				fmt.Fprintln(w, "There is no recovery copy of the root key: a lost passphrase is a lost register.")
+			}
+			fmt.Fprintln(w, "Next: azekura serve, and in another terminal azekura staff add, azekura device add, azekura session open.")
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Database, "db", "", "a postgres:// URL; without it an SQLite file in the folder")
+	f.StringVar(&o.Recovery, "recovery", "", "an age recipient (age1…) that the root key is escrowed to")
+	f.StringVar(&o.Operator, "operator", "", "an age recipient that rejected rows are encrypted to; without it a key pair is made")
+	f.StringVar(&o.Origin, "origin", "", "the audit log's name for ever, such as log.example.go.jp/azekura; without it a random one")
+	f.StringVar(&transit, "transit", "", "a JSON file with a remote KMS's settings, in place of a passphrase; see doc/operations.md")
+	return cmd
+}
+
+func (a *app) root(o *installation.CreateOptions, transit string) error {
+	if transit == "" {
+		var err error
+		o.Passphrase, err = root.Passphrase("A passphrase for the root key: ", true)
+		return err
+	}
+	raw, err := os.ReadFile(transit)
+	if err != nil {
+		return err
+	}
+	o.Transit = &root.TransitConfig{}
+	if err := json.Unmarshal(raw, o.Transit); err != nil {
+		return fmt.Errorf("read the KMS's settings: %w", err)
+	}
+	return nil
+}
+
+func (a *app) recoverCommand() *cobra.Command {
+	var identity string
+	cmd := &cobra.Command{
+		Use:   "recover",
+		Short: "Put the root key under a new passphrase, from its recovery copy",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := os.Open(identity)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			p, err := root.Passphrase("A new passphrase for the root key: ", true)
+			if err != nil {
+				return err
+			}
+			if err := root.Recover(a.dir, f, root.FileOptions{Passphrase: p}); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "The root key is under the new passphrase.")
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&identity, "identity", "", "the file of the age identity that init's --recovery named")
+	_ = cmd.MarkFlagRequired("identity") // fails only for a flag that isn't there
+	return cmd
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	l := api.Listen{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API to staff, and the operator's socket",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			inst, err := installation.Open(cmd.Context(), a.dir, a.passphrase)
+			if err != nil {
+				return err
+			}
+			defer inst.Close()
+			if err := inst.StartJobs(cmd.Context()); err != nil {
+				return err
+			}
+			err = api.New(inst, logError).Serve(cmd.Context(), l, func(address string) {
+				fmt.Fprintf(cmd.OutOrStdout(), "serving https://%s (OpenAPI at /openapi.json), certificate %s\n", address, api.CertFile(a.dir))
+			})
+			if err != nil {
+				return err
+			}
+			return inst.Close()
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&l.Address, "listen", "127.0.0.1:8443", "host and port for staff")
+	f.StringVar(&l.CertFile, "tls-cert", "", "the certificate's file; without it one is made, self-signed")
+	f.StringVar(&l.KeyFile, "tls-key", "", "the certificate's key")
+	return cmd
+}
