@@ -104,7 +104,8 @@ func Open(ctx context.Context, url string) (DB, error) {
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
 		return openPostgres(ctx, url)
 	}
-	if strings.Contains(url, "://") {
+	// Neither may become the name of a file: they may hold a password.
+	if strings.Contains(url, "://") || strings.Contains(url, "password=") {
 		return nil, fmt.Errorf("the database must be a postgres:// URL or the path of an SQLite file")
 	}
 	return openSQLite(ctx, url)

@@ -27,7 +27,14 @@ var planning = map[string]string{
 type postgresDB struct {
 	pgQuerier
 	pool *pgxpool.Pool
+	// begun bounds the transactions that are open, so that they never hold all
+	// of the pool's connections: those who hold one wait for the log's
+	// sequencer, and the sequencer needs one.
+	begun chan struct{}
 }
+
+// spare is how many connections transactions leave to others.
+const spare = 2
 
 func openPostgres(ctx context.Context, url string) (DB, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -38,6 +45,7 @@ func openPostgres(ctx context.Context, url string) (DB, error) {
 	for name, value := range planning {
 		config.ConnConfig.RuntimeParams[name] = value
 	}
+	config.MaxConns = max(config.MaxConns, spare+2)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -46,7 +54,7 @@ func openPostgres(ctx context.Context, url string) (DB, error) {
 		pool.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	return &postgresDB{pgQuerier: pgQuerier{pool}, pool: pool}, nil
+	return &postgresDB{pgQuerier: pgQuerier{pool}, pool: pool, begun: make(chan struct{}, config.MaxConns-spare)}, nil
 }
 
 func (d *postgresDB) Engine() Engine { return PostgreSQL }
@@ -65,11 +73,17 @@ func (d *postgresDB) Scrub(ctx context.Context, table string) error {
 }
 
 func (d *postgresDB) Begin(ctx context.Context) (Tx, error) {
+	select {
+	case d.begun <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	tx, err := d.pool.Begin(ctx)
 	if err != nil {
+		<-d.begun
 		return nil, err
 	}
-	return &postgresTx{pgQuerier: pgQuerier{tx}, tx: tx}, nil
+	return &postgresTx{pgQuerier: pgQuerier{tx}, tx: tx, db: d}, nil
 }
 
 // Apply sends BEGIN and the statements in one round trip and COMMIT in another.
@@ -132,10 +146,11 @@ func applyBatch(ctx context.Context, send func(context.Context, *pgx.Batch) pgx.
 }
 
 // commitError tells a commit that the server refused from one whose answer
-// never came.
+// never came. A server that gives up altogether (FATAL, PANIC) may have written
+// the commit before.
 func commitError(err error) error {
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR" {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnknown, err)
@@ -165,7 +180,17 @@ func arrayType(column any) string {
 
 type postgresTx struct {
 	pgQuerier
-	tx pgx.Tx
+	tx    pgx.Tx
+	db    *postgresDB
+	ended bool
+}
+
+// end lets the next transaction begin; this one's connection is free by then.
+func (t *postgresTx) end() {
+	if !t.ended {
+		t.ended = true
+		<-t.db.begun
+	}
 }
 
 func (t *postgresTx) Handle() any { return t.tx }
@@ -175,6 +200,7 @@ func (t *postgresTx) Apply(ctx context.Context, stmts []Stmt) error {
 }
 
 func (t *postgresTx) Commit(ctx context.Context) error {
+	defer t.end()
 	if err := t.tx.Commit(ctx); err != nil {
 		if errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, pgx.ErrTxCommitRollback) {
 			return err
@@ -185,6 +211,7 @@ func (t *postgresTx) Commit(ctx context.Context) error {
 }
 
 func (t *postgresTx) Rollback() {
+	defer t.end()
 	// A rollback that fails has lost its connection, and its transaction too.
 	_ = t.tx.Rollback(context.Background())
 }

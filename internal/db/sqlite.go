@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"strconv"
@@ -44,6 +45,18 @@ func openSQLite(ctx context.Context, path string) (DB, error) {
 		db.SetMaxIdleConns(conns)
 		return db, nil
 	}
+	// The register is personal data, though sealed: nobody else's to read. The
+	// files beside it get the rights that it has when they are made. One that is
+	// there isn't opened here: to close it would drop SQLite's locks on it.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err == nil {
+		err = file.Close()
+	} else if errors.Is(err, fs.ErrExist) {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
 	write, err := open(1, pageCacheKiB)
 	if err != nil {
 		return nil, err
@@ -51,10 +64,6 @@ func openSQLite(ctx context.Context, path string) (DB, error) {
 	conn, err := write.Conn(ctx)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database %s: %w", path, err), write.Close())
-	}
-	// The register is personal data, though sealed: nobody else's to read.
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, err
 	}
 	read, err := open(readers, pageCacheKiB/8, "query_only(1)")
 	if err != nil {
@@ -196,12 +205,33 @@ type sqliteTx struct {
 	db   *sqliteDB
 	tx   *sql.Tx
 	done bool
+	// failed is the first error. After some (a full disk) SQLite has rolled back
+	// by itself, and what followed would commit by itself; so, as on PostgreSQL,
+	// nothing follows.
+	failed error
+}
+
+// usable guards the one connection: behind the transaction's end it is somebody
+// else's.
+func (t *sqliteTx) usable() error {
+	if t.done {
+		return sql.ErrTxDone
+	}
+	if t.failed != nil {
+		return fmt.Errorf("the transaction has failed before: %w", t.failed)
+	}
+	return nil
 }
 
 func (t *sqliteTx) Handle() any { return t.tx }
 
 func (t *sqliteTx) Query(ctx context.Context, query string, args ...any) (Rows, error) {
-	return t.db.write.query(ctx, query, args)
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	rows, err := t.db.write.query(ctx, query, args)
+	t.failed = err
+	return rows, err
 }
 
 func (t *sqliteTx) QueryRow(ctx context.Context, query string, args []any, dest ...any) error {
@@ -211,25 +241,23 @@ func (t *sqliteTx) QueryRow(ctx context.Context, query string, args []any, dest 
 
 // Exec runs on the connection that holds the transaction.
 func (t *sqliteTx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	if t.done {
-		return 0, sql.ErrTxDone
-	}
-	stmt, err := t.db.write.prepare(query)
-	if err != nil {
+	if err := t.usable(); err != nil {
 		return 0, err
 	}
-	// A context that can end would cost the driver a goroutine a statement.
-	result, err := stmt.ExecContext(context.WithoutCancel(ctx), args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	n, err := t.db.write.exec(ctx, query, args)
+	t.failed = err
+	return n, err
 }
 
 func (t *sqliteTx) Insert(ctx context.Context, into *Insert, columns ...any) error {
+	_, err := t.insert(ctx, into, columns)
+	return err
+}
+
+func (t *sqliteTx) insert(ctx context.Context, into *Insert, columns []any) (total int64, err error) {
 	rows, err := into.length(columns)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	args := make([]any, 0, 64*len(columns))
 	for at := 0; at < rows; {
@@ -243,23 +271,26 @@ func (t *sqliteTx) Insert(ctx context.Context, into *Insert, columns ...any) err
 				args = append(args, cell(column, r))
 			}
 		}
-		if _, err := t.Exec(ctx, into.values(n), args...); err != nil {
-			return err
+		changed, err := t.Exec(ctx, into.values(n), args...)
+		if err != nil {
+			return total, err
 		}
+		total += changed
 		at += n
 	}
-	return nil
+	return total, nil
 }
 
-var valuesCache sync.Map // [table, suffix, columns, rows] to text
+var valuesCache sync.Map // [head, suffix, rows] to text
 
 func (i *Insert) values(rows int) string {
-	key := [4]string{i.Table, i.Suffix, i.Columns[0] + strconv.Itoa(len(i.Columns)), strconv.Itoa(rows)}
+	head := i.head()
+	key := [3]string{head, i.Suffix, strconv.Itoa(rows)}
 	if text, ok := valuesCache.Load(key); ok {
 		return text.(string)
 	}
 	var b strings.Builder
-	b.WriteString(i.head() + "VALUES ")
+	b.WriteString(head + "VALUES ")
 	for r := range rows {
 		if r > 0 {
 			b.WriteByte(',')
@@ -278,13 +309,13 @@ func (t *sqliteTx) In(column string, first int, keys [][]byte) (string, []any) {
 
 func (t *sqliteTx) Apply(ctx context.Context, stmts []Stmt) error {
 	for _, s := range stmts {
+		var n int64
+		var err error
 		if s.Insert != nil {
-			if err := t.Insert(ctx, s.Insert, s.Args...); err != nil {
-				return err
-			}
-			continue
+			n, err = t.insert(ctx, s.Insert, s.Args)
+		} else {
+			n, err = t.Exec(ctx, s.SQL, s.Args...)
 		}
-		n, err := t.Exec(ctx, s.SQL, s.Args...)
 		if err != nil {
 			return err
 		}
@@ -296,18 +327,15 @@ func (t *sqliteTx) Apply(ctx context.Context, stmts []Stmt) error {
 }
 
 func (t *sqliteTx) Commit(context.Context) error {
-	if t.done {
-		return sql.ErrTxDone
-	}
-	err := t.tx.Commit()
-	if err != nil {
-		// A commit that failed leaves SQLite inside the transaction.
+	if err := t.usable(); err != nil {
 		t.Rollback()
 		return err
 	}
+	// A commit that fails is rolled back by the driver.
 	t.done = true
+	err := t.tx.Commit()
 	t.db.turn.give()
-	return nil
+	return err
 }
 
 func (t *sqliteTx) Rollback() {
@@ -355,6 +383,19 @@ func (p *pool) query(ctx context.Context, query string, args []any) (Rows, error
 		return nil, err
 	}
 	return sqlRows{rows}, nil
+}
+
+func (p *pool) exec(ctx context.Context, query string, args []any) (int64, error) {
+	stmt, err := p.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	// A context that can end would cost the driver a goroutine a statement.
+	result, err := stmt.ExecContext(context.WithoutCancel(ctx), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 func (p *pool) close() error {
