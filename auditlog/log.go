@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,9 +25,9 @@ var schema string
 var Migrations = []db.Migration{{Name: "auditlog/1-first", SQL: schema}}
 
 var (
-	// ErrNotRecorded means that the event isn't in the log and nothing may be
-	// released: the disk is full, the database is away, the signer failed. The
-	// caller may try again.
+	// ErrNotRecorded means that the event isn't in the log, or at most not under
+	// a signed head, and nothing may be released: the disk is full, the database
+	// is away, the signer failed. The caller may try again.
 	ErrNotRecorded = errors.New("the audit log can't record now, so nothing is opened")
 	// ErrStopped means that the log has stopped for good in this process:
 	// another sequencer leads it, or the signer refused. Somebody must look.
@@ -78,10 +79,13 @@ type Entry struct {
 	// stored, in Tx or before.
 	Set *SetWriter
 	// Tx, when given, is a transaction that holds rows to commit with the
-	// events. The log takes it over, whatever the outcome.
+	// events. The log takes it over, whatever the outcome. Who holds one records
+	// nothing else meanwhile: on SQLite it is the only writer there is.
 	Tx db.Tx
 	// Finish runs in Tx when the events' indexes are known, for rows that
-	// repeat them. It may fail only for want of a database.
+	// repeat them. It may fail only for want of a database, and must not wait
+	// for a row that another transaction may have changed: that one may be
+	// queueing behind this.
 	Finish func(ctx context.Context, tx db.Tx, events []Event) error
 }
 
@@ -103,17 +107,27 @@ func (e *entry) finish(err error) {
 // starts the sequencer. It refuses a database that is behind its signer
 // (ErrBehindSigner) or contradicts it (ErrSigner).
 func Open(ctx context.Context, d db.DB, o Options) (*Log, error) {
+	if o.ID < 0 {
+		return nil, errors.New("a log's id is 0 or more")
+	}
 	l := &Log{id: o.ID, db: d, signer: o.Signer, now: o.Now, rand: o.Rand,
 		wake: make(chan struct{}, 1), toSigner: make(chan signJob, 4)}
 	if err := l.lead(ctx); err != nil {
 		return nil, err
 	}
-	size, _, err := l.head(ctx)
+	size, root, err := l.head(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if signed, _ := l.signer.Head(); size < signed {
+		return nil, fmt.Errorf("%w: %d events were signed, the database holds %d. It was put back from an earlier copy or its end was cut off; "+
+			"nothing is opened on it. Put back the newest copy, or see doc/operations.md, “A database behind its signer”", ErrBehindSigner, signed, size)
+	}
 	if l.tree, err = loadTree(ctx, d, l.id, size); err != nil {
 		return nil, err
+	}
+	if l.tree.root() != root {
+		return nil, fmt.Errorf("%w: the head's root isn't that of the %d events; run azekura log verify", ErrSigner, size)
 	}
 	if err := l.catchUp(ctx); err != nil {
 		return nil, err
@@ -170,10 +184,6 @@ func (l *Log) head(ctx context.Context) (size int64, root Hash, err error) {
 func (l *Log) catchUp(ctx context.Context) error {
 	signed, _ := l.signer.Head()
 	size := l.tree.size()
-	if size < signed {
-		return fmt.Errorf("%w: %d events were signed, the database holds %d. It was put back from an earlier copy or its end was cut off; "+
-			"nothing is opened on it. Put back the newest copy, or see doc/operations.md, “A database behind its signer”", ErrBehindSigner, signed, size)
-	}
 	var leaves []Hash
 	if err := eachLine(ctx, l.db, l.id, signed, size, func(_ int64, line []byte) error {
 		leaves = append(leaves, tlog.RecordHash(line))
@@ -186,8 +196,10 @@ func (l *Log) catchUp(ctx context.Context) error {
 
 // Record waits until the entry's events are durable and returns a receipt for
 // each. If ctx ends first the events may be recorded all the same, but no
-// receipt goes out.
+// receipt goes out. It works on a copy of the events, but for their details,
+// which must not be changed any more.
 func (l *Log) Record(ctx context.Context, en Entry) ([]Receipt, error) {
+	en.Events = cloneEvents(en.Events)
 	e := &entry{Entry: en, done: make(chan struct{})}
 	if err := l.enqueue(ctx, e); err != nil {
 		if en.Tx != nil {
@@ -204,6 +216,22 @@ func (l *Log) Record(ctx context.Context, en Entry) ([]Receipt, error) {
 		return nil, err
 	}
 	return e.receipts, e.err
+}
+
+// cloneEvents takes the events out of the caller's reach: who gave up waiting
+// may use its own again, while the sequencer still writes these, and a receipt
+// covers what the event named, not what became of the caller's slice.
+func cloneEvents(events []Event) []Event {
+	events = slices.Clone(events)
+	for i := range events {
+		ev := &events[i]
+		ev.Fields = slices.Clone(ev.Fields)
+		if ev.Set != nil {
+			info := *ev.Set
+			ev.Set = &info
+		}
+	}
+	return events
 }
 
 // RecordOne records one event.
@@ -253,6 +281,9 @@ func (e *entry) check() error {
 		}
 		if (ev.Action == Set) != (ev.Set != nil) || ev.Set != nil && (e.Set == nil || i > 0 || *ev.Set != e.Set.Info) {
 			return errors.New("a set event comes first, with its writer, and only there")
+		}
+		if ev.Set != nil && (ev.Set.ID <= 0 || ev.Set.Root == (Hash{}) || !knownFields.Contains(ev.Set.Union)) {
+			return errors.New("a set event's writer must be finished, its id new, its members' fields known")
 		}
 		if err := ev.check(); err != nil {
 			return err

@@ -135,7 +135,11 @@ func (l *Log) build(entries []*entry) (*batch, error) {
 	if b.seqs, err = l.seqs.begin(l.ctx, l, entries); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotRecorded, err)
 	}
-	now := l.now().UnixMicro()
+	at := l.now().UTC()
+	if at.Year() < 1 || at.Year() > 9999 {
+		return nil, fmt.Errorf("%w: the clock says year %d", ErrNotRecorded, at.Year())
+	}
+	now := at.UnixMicro()
 	for _, e := range entries {
 		for i := range e.Events {
 			ev := &e.Events[i]
@@ -200,7 +204,7 @@ func (l *Log) write(b *batch) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &ownRows{}), errors.Is(err, errYield):
+	case errors.As(err, &ownRows{}), errors.Is(err, errYield), errors.Is(err, ErrStopped):
 		return err
 	case errors.Is(err, db.ErrRefused):
 		l.stop(errors.New("another process has taken the lead of the log"))
@@ -262,7 +266,7 @@ func (l *Log) writeWith(own *entry, b *batch) error {
 	defer own.Tx.Rollback()
 	if own.Finish != nil {
 		if err := own.Finish(l.ctx, own.Tx, own.Events); err != nil {
-			return ownRows{own, err}
+			return ownRows{own, fmt.Errorf("%w: %w", ErrNotRecorded, err)}
 		}
 	}
 	if err := own.Tx.Apply(l.ctx, b.stmts(l)); err != nil {
@@ -272,14 +276,31 @@ func (l *Log) writeWith(own *entry, b *batch) error {
 		// The transaction may have been broken before it came here.
 		return ownRows{own, fmt.Errorf("%w: %w", ErrNotRecorded, err)}
 	}
-	return own.Tx.Commit(l.ctx)
+	err := own.Tx.Commit(l.ctx)
+	if err != nil {
+		// What its rows did to the commit must not fail its neighbours.
+		if err = l.settle(b, err); errors.Is(err, ErrNotRecorded) {
+			return ownRows{own, err}
+		}
+	}
+	return err
 }
 
 // settle reads the head to learn whether a commit that failed, or whose answer
 // never came, happened after all. It tries until the database answers.
 func (l *Log) settle(b *batch, cause error) error {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		size, root, err := l.head(l.ctx)
+		var err error
+		if errors.Is(cause, db.ErrUnknown) {
+			// The server may still be at that commit, though its connection is
+			// gone. It holds the head's row until it is done; this waits for it.
+			_, err = l.db.Exec(l.ctx, "UPDATE log_head SET epoch = epoch WHERE log_id = $1", l.id)
+		}
+		var size int64
+		var root Hash
+		if err == nil {
+			size, root, err = l.head(l.ctx)
+		}
 		switch {
 		case errors.Is(err, ErrStopped), errors.Is(err, ErrSigner):
 			l.stop(err)
@@ -293,7 +314,8 @@ func (l *Log) settle(b *batch, cause error) error {
 			return l.Err()
 		}
 		if l.closing() {
-			return fmt.Errorf("%w: %w", ErrNotRecorded, cause)
+			l.stop(fmt.Errorf("it was closed before the outcome of its last commit was known: %w", cause))
+			return l.Err()
 		}
 		time.Sleep(wait)
 	}

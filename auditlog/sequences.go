@@ -40,7 +40,7 @@ func (s *sequences) begin(ctx context.Context, l *Log, entries []*entry) (*overl
 			if _, seen := o.participants[ev.Participant]; seen || ev.Participant == (ID{}) {
 				continue
 			}
-			if n, ok := s.known(ev); ok {
+			if n, ok := s.known(ev, l.tree.size()); ok {
 				o.participants[ev.Participant] = n
 			} else {
 				o.participants[ev.Participant] = 0
@@ -58,14 +58,17 @@ func (s *sequences) begin(ctx context.Context, l *Log, entries []*entry) (*overl
 	return o, nil
 }
 
-func (s *sequences) known(ev *Event) (int64, bool) {
+// known is a participant's last number, if it can be had without asking the
+// database. A submitter is believed as far as the log's size allows.
+func (s *sequences) known(ev *Event, size int64) (int64, bool) {
 	if n, ok := s.recent[ev.Participant]; ok {
 		return n, true
 	}
 	if n, ok := s.old[ev.Participant]; ok {
 		return n, true
 	}
-	return ev.Known.Seq, ev.Known.Valid && ev.Known.AsOf >= s.oldFrom
+	k := ev.Known
+	return k.Seq, k.Valid && k.AsOf >= s.oldFrom && k.AsOf <= size && k.Seq >= 0 && k.Seq <= size
 }
 
 func (s *sequences) session(ctx context.Context, l *Log, o *overlay, session Session) error {

@@ -165,9 +165,11 @@ func EachBlock(ctx context.Context, q db.Querier, logID, setID int64, f func(blo
 }
 
 // CheckSet recomputes a set's root from its opened blocks, which must come in
-// order, and refuses if the event's count or root says otherwise.
+// order, and refuses if the event's count, root or fields say otherwise.
 type CheckSet struct {
-	tree *compact.Range
+	tree  *compact.Range
+	union field.Set
+	bad   bool
 }
 
 // NewCheckSet starts one.
@@ -175,7 +177,9 @@ func NewCheckSet() *CheckSet { return &CheckSet{tree: ranges.NewEmptyRange(0)} }
 
 // Add takes the next block.
 func (c *CheckSet) Add(encoded []byte) {
+	c.bad = c.bad || len(encoded)%memberSize != 0
 	for at := 0; at+memberSize <= len(encoded); at += memberSize {
+		c.union |= field.Set(binary.BigEndian.Uint32(encoded[at+16:]))
 		leaf := tlog.RecordHash(encoded[at : at+memberSize])
 		_ = c.tree.Append(leaf[:], nil)
 	}
@@ -183,7 +187,7 @@ func (c *CheckSet) Add(encoded []byte) {
 
 // Agrees tells whether what was added is the set of the event.
 func (c *CheckSet) Agrees(info *SetInfo) bool {
-	if int64(c.tree.End()) != info.Count || info.Count == 0 {
+	if c.bad || int64(c.tree.End()) != info.Count || info.Count == 0 || c.union != info.Union {
 		return false
 	}
 	root, err := c.tree.GetRootHash(nil)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -68,12 +69,24 @@ func CreateSigner(dir, origin string) error {
 	if err := writeNew(filepath.Join(dir, "state"), make([]byte, 2*slotSize)); err != nil {
 		return err
 	}
-	s, err := OpenSigner(dir)
+	s, err := openSigner(dir)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	return s.Extend(nil, 0, s.tree.root())
+	if err := s.Extend(nil, 0, s.tree.root()); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the files' names as durable as their contents.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func writeNew(path string, data []byte) error {
@@ -87,6 +100,19 @@ func writeNew(path string, data []byte) error {
 
 // OpenSigner opens a signer's folder, for one process at a time.
 func OpenSigner(dir string) (*Signer, error) {
+	s, err := openSigner(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// openSigner opens the files and leaves the state out, which CreateSigner has
+// yet to write.
+func openSigner(dir string) (*Signer, error) {
 	text := map[string]string{}
 	for _, name := range []string{"key", "vkey", "origin"} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
@@ -106,11 +132,7 @@ func OpenSigner(dir string) (*Signer, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(errors.New("another process holds the signer's state; stop it first, or go through the running server"), f.Close())
 	}
-	s := &Signer{origin: text["origin"], key: key, vkey: text["vkey"], file: f, tree: newTree()}
-	if err := s.load(); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return s, nil
+	return &Signer{origin: text["origin"], key: key, vkey: text["vkey"], file: f, tree: newTree()}, nil
 }
 
 func (s *Signer) load() error {
@@ -131,9 +153,7 @@ func (s *Signer) load() error {
 		}
 	}
 	if !found {
-		if s.empty() {
-			return nil
-		}
+		// An empty file is no new signer: a power cut can empty one.
 		return errors.New("the signer's state is damaged in both its slots; it must be restored from a copy, or a new log started")
 	}
 	rng, err := ranges.NewRange(0, uint64(s.state.Size), s.state.Edge)
@@ -142,12 +162,6 @@ func (s *Signer) load() error {
 	}
 	s.tree.rng = rng
 	return nil
-}
-
-func (s *Signer) empty() bool {
-	raw := make([]byte, 2*slotSize)
-	_, err := s.file.ReadAt(raw, 0)
-	return err == nil && len(bytes.Trim(raw, "\x00")) == 0
 }
 
 // Extend appends leaves to the last signed head and signs the result, which
@@ -229,18 +243,34 @@ func (s *Signer) VerifierKey() string { return s.vkey }
 // Close lets another process open the state.
 func (s *Signer) Close() error { return s.file.Close() }
 
-// OpenCheckpoint checks a signed head against a log's origin and vkey.
+// OpenCheckpoint checks a signed head against a log's origin and vkey. It takes
+// what a signer writes and witnesses add to, and no other spelling: no
+// extension lines, no second signature by the log, no zeros before the size.
+// The libraries pass over some of these (x/mod's note ignores a damaged second
+// signature, formats takes leading zeros).
 func OpenCheckpoint(checkpoint []byte, origin, vkey string) (size int64, root Hash, err error) {
 	verifier, err := note.NewVerifier(vkey)
 	if err != nil {
 		return 0, Hash{}, fmt.Errorf("read the log's public key: %w", err)
 	}
-	cp, _, _, err := log.ParseCheckpoint(checkpoint, origin, verifier)
+	cp, _, n, err := log.ParseCheckpoint(checkpoint, origin, verifier)
 	if err != nil {
 		return 0, Hash{}, fmt.Errorf("check the log's signed head: %w", err)
 	}
-	if len(cp.Hash) != hashSize {
-		return 0, Hash{}, errors.New("the log's signed head has a root of another length than SHA-256's")
+	if len(cp.Hash) != hashSize || cp.Size > math.MaxInt64 {
+		return 0, Hash{}, errors.New("the log's signed head has a root or a size that no log of this kind has")
+	}
+	if n.Text != string(cp.Marshal()) {
+		return 0, Hash{}, errors.New("the log's signed head isn't written as its signer writes it")
+	}
+	own := 0
+	for line := range bytes.Lines(checkpoint[len(n.Text):]) {
+		if bytes.HasPrefix(line, []byte("— "+origin+" ")) {
+			own++
+		}
+	}
+	if own != 1 {
+		return 0, Hash{}, errors.New("the log's signed head must have one signature by the log")
 	}
 	return int64(cp.Size), Hash(cp.Hash), nil
 }

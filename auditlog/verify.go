@@ -43,7 +43,8 @@ type Report struct {
 
 	// FirstBad is the index of the first event that isn't what was signed or
 	// isn't what its row repeats, or -1. BadEnd is FirstBad+1 where that event
-	// is known exactly, else the end of the range that holds it.
+	// is known exactly, else the end of the range that holds it. Where events
+	// before FirstBad can't be judged, Problem says so.
 	FirstBad, BadEnd int64
 	Problem          string // the first one, in words; it repeats nothing of an event
 	More             int64  // further problems
@@ -51,8 +52,7 @@ type Report struct {
 
 // Verify re-hashes every event of a log and compares rows, tiles, sets and head
 // with each other and with a signed head, which must come from the signer or a
-// witness and not from this database. q is used by many goroutines, so it must
-// not be a Tx. Memory doesn't grow with the log, but for 32 bytes a tile (256
+// witness and not from this database. q may be a Tx only if Workers is 1. Memory doesn't grow with the log, but for 32 bytes a tile (256
 // events). An error means that the log couldn't be read; what was found wrong
 // is in the report.
 func Verify(ctx context.Context, q db.Querier, logID, size int64, root Hash, o VerifyOptions) (Report, error) {
@@ -124,6 +124,19 @@ func (v *verifier) sortProblems() {
 	})
 }
 
+// sharpen puts the first finding that is exact before a range that holds it:
+// it may be all that is wrong there, and says at the least what is.
+func (v *verifier) sharpen() {
+	first := v.problems[0]
+	for i, p := range v.problems {
+		if p.end == p.first+1 && p.first > first.first && p.end <= first.end {
+			p.text += fmt.Sprintf("; whether the events %d to %d before it are right can't be told", first.first, p.first-1)
+			v.problems[0], v.problems[i] = p, first
+			return
+		}
+	}
+}
+
 func (v *verifier) finish() Report {
 	r := &v.report
 	r.Size, r.Unsigned, r.FirstBad, r.BadEnd = v.size, max(v.head-v.size, 0), -1, -1
@@ -132,6 +145,7 @@ func (v *verifier) finish() Report {
 		r.OK = true
 		return *r
 	}
+	v.sharpen()
 	first := v.problems[0]
 	r.FirstBad, r.BadEnd, r.Problem = first.first, first.end, first.text
 	r.More += int64(len(v.problems) - 1)
@@ -221,27 +235,31 @@ func (v *verifier) beyond(ctx context.Context) error {
 	// One statement sees one state, so an event that is committed meanwhile
 	// isn't beyond its head.
 	var index int64
-	err := v.q.QueryRow(ctx, `SELECT e.idx FROM log_event e, log_head h WHERE e.log_id = $1 AND h.log_id = $1
-		AND (e.idx < 0 OR e.idx >= h.size AND e.idx >= $2) ORDER BY e.idx LIMIT 1`, []any{v.logID, v.size}, &index)
-	switch {
-	case err == nil && index < 0:
-		v.found(-1, -1, "a row has an index below 0")
-	case err == nil:
+	err := v.q.QueryRow(ctx, `SELECT e.idx FROM log_head h JOIN log_event e ON e.log_id = h.log_id AND e.idx >= h.size
+		WHERE h.log_id = $1 AND e.idx >= $2 ORDER BY e.idx LIMIT 1`, []any{v.logID, v.size}, &index)
+	if err == nil {
 		v.found(index, index+1, "event %d lies beyond the head: nothing signed or counted it", index)
-	case !errors.Is(err, db.ErrNoRows):
+	} else if !errors.Is(err, db.ErrNoRows) {
+		return err
+	}
+	err = v.q.QueryRow(ctx, "SELECT idx FROM log_event WHERE log_id = $1 AND idx < 0 ORDER BY idx LIMIT 1", []any{v.logID}, &index)
+	if err == nil {
+		v.found(-1, -1, "a row has the index %d", index)
+	} else if !errors.Is(err, db.ErrNoRows) {
 		return err
 	}
 	var level, n int64
 	for l, width := int64(0), int64(tileWidth); l < 7; l, width = l+1, width*tileWidth {
-		err = v.q.QueryRow(ctx, `SELECT t.n FROM log_tile t, log_head h WHERE t.log_id = $1 AND h.log_id = $1 AND t.level = $2
-			AND (t.n < 0 OR t.n >= h.size / $3) ORDER BY t.n LIMIT 1`, []any{v.logID, l, width}, &n)
+		err = v.q.QueryRow(ctx, `SELECT t.n FROM log_head h JOIN log_tile t ON t.log_id = h.log_id AND t.n >= h.size / $1
+			WHERE h.log_id = $2 AND t.level = $3 ORDER BY t.n LIMIT 1`, []any{width, v.logID, l}, &n)
 		if err == nil {
 			v.found(-1, -1, "tile %d of level %d lies beyond the head", n, l)
 		} else if !errors.Is(err, db.ErrNoRows) {
 			return err
 		}
 	}
-	err = v.q.QueryRow(ctx, "SELECT level, n FROM log_tile WHERE log_id = $1 AND (level < 0 OR level > 6) LIMIT 1", []any{v.logID}, &level, &n)
+	err = v.q.QueryRow(ctx, "SELECT level, n FROM log_tile WHERE log_id = $1 AND (level < 0 OR level > 6 OR n < 0) LIMIT 1",
+		[]any{v.logID}, &level, &n)
 	if err == nil {
 		v.found(-1, -1, "tile %d of level %d lies beyond the head", n, level)
 	} else if !errors.Is(err, db.ErrNoRows) {

@@ -59,7 +59,8 @@ func BenchmarkVerify(b *testing.B) {
 				if engine == "postgresql" {
 					url = pgtest.URL(b)
 				}
-				l, d = openLog(b, url)
+				in := install(b, url)
+				l, d = in.log, in.d
 				fill(b, l, events)
 			})
 			size, root := l.Signer().Head()
