@@ -2,11 +2,11 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"azekura/access"
 	"azekura/auditlog"
-	"azekura/keyring"
 	"azekura/register"
 	"azekura/register/field"
 	"azekura/register/value"
@@ -51,20 +51,14 @@ func (g *Gate) Change(ctx context.Context, s access.Session, r ChangeRequest) (C
 	if err != nil {
 		return Changed{}, err
 	}
-	if p.Key.Wrapped == nil {
-		return Changed{}, keyring.ErrShredded
-	}
 	forms, err := g.formsOf(ctx, s, event, p, fields, values)
 	if err != nil {
-		return Changed{}, err
-	}
-	if err := g.unique(ctx, p, forms); err != nil {
 		return Changed{}, err
 	}
 	event.Outcome = "ok"
 	receipt, err := g.store.Change(ctx, event, p, values, forms)
 	if err != nil {
-		return Changed{}, err
+		return Changed{}, g.refused(ctx, event, p, err)
 	}
 	return Changed{Participant: p.Key.ID, Version: p.Latest() + 1, Event: receipt.Index()}, nil
 }
@@ -123,23 +117,27 @@ func fill(record *value.Record, from opened) error {
 	return nil
 }
 
-// unique refuses a ref or a pension number that is somebody else's.
-func (g *Gate) unique(ctx context.Context, p *register.Sealed, forms []value.Form) error {
-	for _, form := range forms {
-		if form.Kind != value.KindRef && form.Kind != value.KindNumber {
-			continue
-		}
-		ids, err := g.store.Find(ctx, form, 2)
+// refused records what a refusal tells before it is told: that a participant
+// exists.
+func (g *Gate) refused(ctx context.Context, event auditlog.Event, p *register.Sealed, why error) error {
+	var taken register.Taken
+	switch {
+	case errors.As(why, &taken):
+		found, err := g.store.FetchRows(ctx, []uuid.UUID{taken.By})
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			if id != p.Key.ID {
-				return fmt.Errorf("%w: the %s is another participant's", ErrInvalid, form.Kind)
-			}
+		if other := found[taken.By]; other != nil {
+			p = other
 		}
+		why = fmt.Errorf("%w: %w", ErrInvalid, taken)
+	case !errors.Is(why, register.ErrConflict):
+		return why
 	}
-	return nil
+	if err := g.exists(ctx, event, p, "refused"); err != nil {
+		return err
+	}
+	return why
 }
 
 // Shred destroys a participant's data key for good. It opens every version's
@@ -170,6 +168,9 @@ func (g *Gate) Shred(ctx context.Context, s access.Session, who Who, why Why) (C
 	}
 	event.Outcome = "ok"
 	event.Detail = fmt.Appendf(nil, `{"key":%d,"epoch":%d}`, p.Key.No, p.Key.Epoch)
-	receipt, err := g.store.Shred(ctx, event, p.Key.ID, forms)
+	receipt, err := g.store.Shred(ctx, event, p, forms)
+	if receipt.Time() == 0 { // nothing was done
+		return Changed{}, g.refused(ctx, event, p, err)
+	}
 	return Changed{Participant: p.Key.ID, Version: p.Latest(), Event: receipt.Index()}, err
 }

@@ -111,6 +111,9 @@ func (g *Gate) Read(ctx context.Context, s access.Session, r ReadRequest) (Answe
 		version = p.Latest()
 	}
 	if version < 1 || version > p.Latest() {
+		if err := g.exists(ctx, event, p, "none"); err != nil {
+			return Answer{}, err
+		}
 		return Answer{}, fmt.Errorf("%w: the record has versions 1 to %d", ErrInvalid, p.Latest())
 	}
 	values, err := g.open(ctx, s, event, p, r.Fields, version)
@@ -135,9 +138,6 @@ type opened struct {
 // them against its receipt. A field that was never set is named with version 0:
 // that there is none is told too.
 func (g *Gate) open(ctx context.Context, s access.Session, event auditlog.Event, p *register.Sealed, fields field.Set, version int64) (opened, error) {
-	if p.Key.Wrapped == nil {
-		return opened{}, keyring.ErrShredded
-	}
 	event.Participant, event.Known, event.Outcome = p.Key.ID, p.Known, "ok"
 	o := opened{list: make([]opening.Value, 0, fields.Len())}
 	event.Fields = make([]auditlog.FieldVersion, 0, fields.Len())
@@ -192,7 +192,22 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, who Who) (*registe
 	if p == nil {
 		return nil, g.miss(ctx, event, "id")
 	}
+	if p.Key.Wrapped == nil {
+		if err := g.exists(ctx, event, p, "shredded"); err != nil {
+			return nil, err
+		}
+		return nil, keyring.ErrShredded
+	}
 	return p, nil
+}
+
+// exists records that a participant is, or was, in the register: the least that
+// an answer about them tells.
+func (g *Gate) exists(ctx context.Context, event auditlog.Event, p *register.Sealed, outcome string) error {
+	event.Action, event.Outcome, event.Participant, event.Known = auditlog.Show, outcome, p.Key.ID, p.Known
+	event.Fields = []auditlog.FieldVersion{{Field: field.Existence, Version: p.Latest()}}
+	_, err := g.log.RecordOne(ctx, event)
+	return err
 }
 
 func (g *Gate) miss(ctx context.Context, event auditlog.Event, by string) error {

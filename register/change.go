@@ -7,6 +7,7 @@ import (
 
 	"azekura/auditlog"
 	"azekura/internal/db"
+	"azekura/keyring"
 	"azekura/register/field"
 	"azekura/register/value"
 
@@ -19,10 +20,70 @@ type NewValue struct {
 	Text  string
 }
 
+// Taken says that a ref or a number is another participant's.
+type Taken struct {
+	Kind value.Kind
+	By   uuid.UUID
+}
+
+// Error names the kind and not the participant.
+func (t Taken) Error() string { return "the " + t.Kind.String() + " is another participant's" }
+
 // Change writes a new version of a participant and records event with it, in
 // one commit. forms are the index forms that the new values bring. It returns
-// ErrConflict if another change came first.
+// ErrConflict if another change came first, and Taken for a ref or number that
+// is somebody else's.
 func (s *Store) Change(ctx context.Context, event auditlog.Event, p *Sealed, values []NewValue, forms []value.Form) (auditlog.Receipt, error) {
+	if err := s.turn.take(ctx); err != nil {
+		return auditlog.Receipt{}, err
+	}
+	defer s.turn.give()
+	if err := s.free(ctx, p.Key.ID, forms); err != nil {
+		return auditlog.Receipt{}, err
+	}
+	if err := s.stands(ctx, p); err != nil {
+		return auditlog.Receipt{}, err
+	}
+	return s.change(ctx, event, p, values, forms)
+}
+
+// free refuses a ref or a number that is somebody else's.
+func (s *Store) free(ctx context.Context, id uuid.UUID, forms []value.Form) error {
+	for _, form := range forms {
+		if form.Kind != value.KindRef && form.Kind != value.KindNumber {
+			continue
+		}
+		ids, err := s.Find(ctx, form, 2)
+		if err != nil {
+			return err
+		}
+		for _, other := range ids {
+			if other != id {
+				return Taken{form.Kind, other}
+			}
+		}
+	}
+	return nil
+}
+
+// stands refuses a participant who was changed or shredded since p was read.
+func (s *Store) stands(ctx context.Context, p *Sealed) error {
+	now, err := s.FetchRows(ctx, []uuid.UUID{p.Key.ID})
+	if err != nil {
+		return err
+	}
+	switch current := now[p.Key.ID]; {
+	case current == nil:
+		return ErrNotFound
+	case current.Key.Wrapped == nil:
+		return keyring.ErrShredded
+	case current.Latest() != p.Latest():
+		return ErrConflict
+	}
+	return nil
+}
+
+func (s *Store) change(ctx context.Context, event auditlog.Event, p *Sealed, values []NewValue, forms []value.Form) (auditlog.Receipt, error) {
 	id := p.Key.ID
 	sealing, err := s.ring.Participant(p.Key)
 	if err != nil {
@@ -61,8 +122,10 @@ func (s *Store) Change(ctx context.Context, event auditlog.Event, p *Sealed, val
 	return s.record(ctx, event, tx)
 }
 
+// record sees the commit through, even for a caller who has gone: whoever has
+// the next turn must find it done.
 func (s *Store) record(ctx context.Context, event auditlog.Event, tx db.Tx) (auditlog.Receipt, error) {
-	receipts, err := s.log.Record(ctx, auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx})
+	receipts, err := s.log.Record(context.WithoutCancel(ctx), auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx})
 	if err != nil {
 		return auditlog.Receipt{}, err
 	}
@@ -72,8 +135,19 @@ func (s *Store) record(ctx context.Context, event auditlog.Event, tx db.Tx) (aud
 // Shred destroys a participant's data key, with an event of its own in the same
 // commit. forms are the index forms of all the participant's values, whose
 // tokens go too. The sealed versions stay and can't be opened again by anyone
-// who has only this database.
-func (s *Store) Shred(ctx context.Context, event auditlog.Event, id uuid.UUID, forms []value.Form) (auditlog.Receipt, error) {
+// who has only this database. It returns ErrConflict if a change came first.
+func (s *Store) Shred(ctx context.Context, event auditlog.Event, p *Sealed, forms []value.Form) (auditlog.Receipt, error) {
+	if err := s.turn.take(ctx); err != nil {
+		return auditlog.Receipt{}, err
+	}
+	defer s.turn.give()
+	if err := s.stands(ctx, p); err != nil {
+		return auditlog.Receipt{}, err
+	}
+	return s.shred(ctx, event, p.Key.ID, forms)
+}
+
+func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, forms []value.Form) (auditlog.Receipt, error) {
 	event.Participant = id
 	tx, err := s.db.Begin(ctx)
 	if err != nil {

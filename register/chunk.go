@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"azekura/auditlog"
@@ -29,15 +30,23 @@ type incoming struct {
 	id       uuid.UUID
 	key      keyring.DataKey
 	versions []Version
-	tokens   []keyring.Token
 }
 
-// step is one version as the file tells it: the fields it sets.
+// step is one version as the file tells it: the fields it sets, some of them
+// perhaps to nothing, and the index tokens of the record as it then stood.
 type step struct {
 	fields field.Set
 	record value.Record
 	award  string
+	tokens []keyring.Token
 }
+
+// maxFormer bounds the versions, and so the memory and the rows, that one row
+// makes; nobody has had so many names and addresses.
+const maxFormer = 100
+
+// TooManyFormer refuses a row for them.
+const TooManyFormer value.Reason = "more than 100 former names and addresses"
 
 type chunk struct {
 	rows     int64
@@ -92,7 +101,7 @@ func (in *incoming) judge(row *rowfile.Row, s *Store) {
 		in.content = append(st.append(in.content), st.award...)
 		for _, form := range value.IndexForms(&st.record) {
 			token := s.token(form)
-			in.tokens = append(in.tokens, token)
+			st.tokens = append(st.tokens, token)
 			switch form.Kind {
 			case value.KindRef:
 				in.ref = token
@@ -107,6 +116,9 @@ func (in *incoming) judge(row *rowfile.Row, s *Store) {
 // was given up, and from there what each later state changed. A former entry
 // names what it knows of; the rest was then as it was later.
 func steps(current value.Record, former []value.RawFormer) ([]step, []value.Problem) {
+	if len(former) > maxFormer {
+		return nil, []value.Problem{{Column: "former", Reason: TooManyFormer}}
+	}
 	states := make([]value.Record, len(former)+1)
 	states[len(former)] = current
 	for i := len(former) - 1; i >= 0; i-- {
@@ -168,12 +180,12 @@ func (in *incoming) pack(sealing keyring.Sealing, first int64) ([]Version, error
 		st := &in.steps[i]
 		v := Version{No: first + int64(i), Fields: st.fields, Packed: make([]byte, 0, 640)}
 		var err error
-		for _, f := range st.fields.Fields() {
+		for _, f := range (st.fields &^ field.SetOf(field.Award)).Fields() {
 			if v.Packed, err = sealing.Append(v.Packed, f, v.No, st.record.Get(f)); err != nil {
 				return nil, err
 			}
 		}
-		if st.award != "" && i == 0 {
+		if st.award != "" || st.fields.Has(field.Award) {
 			v.Fields |= field.SetOf(field.Award)
 			if v.Packed, err = sealing.Append(v.Packed, field.Award, v.No, st.award); err != nil {
 				return nil, err
@@ -186,6 +198,11 @@ func (in *incoming) pack(sealing keyring.Sealing, first int64) ([]Version, error
 
 // write judges a chunk against the register and commits what comes of it.
 func (w *importer) write(ctx context.Context, c *chunk) error {
+	// What a chunk finds of refs and numbers must still hold when it commits.
+	if err := w.store.turn.take(ctx); err != nil {
+		return err
+	}
+	defer w.store.turn.give()
 	next := w.at
 	next.Done, next.Rows = c.end, c.last
 	known, err := w.known(ctx, c)
@@ -212,16 +229,20 @@ func (w *importer) write(ctx context.Context, c *chunk) error {
 		case old == nil:
 			next.Created++
 			known.add(in)
+			w.accept(in)
 			if !w.options.DryRun {
 				w.create(in, &out, set)
 			}
 		case w.store.ring.Digest(old.id, in.content) == old.digest:
 			next.Unchanged++
-			old.row = in.no
+			known.spoke(old, in)
+			w.accept(in)
+			out.addUnchanged(w.at.ID, in.ref)
 		default:
 			next.Updated++
 			fresh = false
-			old.row = in.no
+			known.spoke(old, in)
+			w.accept(in)
 			if !w.options.DryRun {
 				if err := w.update(ctx, in, old, &out, set); err != nil {
 					return fmt.Errorf("row %d: %w", in.no, err)
@@ -238,9 +259,17 @@ func (w *importer) write(ctx context.Context, c *chunk) error {
 	return nil
 }
 
+// accept notes a row's ref and number in a dry run, which has no table to look
+// in for those of earlier chunks.
+func (w *importer) accept(in *incoming) {
+	if w.options.DryRun {
+		w.seen[in.ref], w.seen[in.number] = true, true
+	}
+}
+
 func (w *importer) create(in *incoming, out *rows, set *auditlog.SetWriter) {
 	out.addKey(in.key)
-	w.add(in, in.id, in.versions, out, set)
+	w.add(in, in.id, in.steps, in.versions, out, set)
 }
 
 // update gives a known participant the row's state as new versions.
@@ -257,19 +286,66 @@ func (w *importer) update(ctx context.Context, in *incoming, old *knownRow, out 
 	if err != nil {
 		return err
 	}
-	// The file's former states are in the register already; its current one
-	// is what is new.
-	in.steps = in.steps[len(in.steps)-1:]
-	in.steps[0].fields = in.steps[0].record.Fields()
-	versions, err := in.pack(sealing, p.Latest()+1)
+	list, err := w.news(ctx, in, p)
 	if err != nil {
 		return err
 	}
-	w.add(in, old.id, versions, out, set)
+	changed := incoming{steps: list}
+	versions, err := changed.pack(sealing, p.Latest()+1)
+	if err != nil {
+		return err
+	}
+	w.add(in, old.id, list, versions, out, set)
 	return nil
 }
 
-func (w *importer) add(in *incoming, id uuid.UUID, versions []Version, out *rows, set *auditlog.SetWriter) {
+// news is what an update writes: the row's current state, and before it those
+// former states by which nobody can be found yet. Each sets all its fields, and
+// the current one also clears what the file says is no more.
+func (w *importer) news(ctx context.Context, in *incoming, p *Sealed) ([]step, error) {
+	last := in.steps[len(in.steps)-1]
+	var list []step
+	if former := in.steps[:len(in.steps)-1]; len(former) > 0 {
+		indexed, err := w.store.indexed(ctx, p.Key.ID, in.steps)
+		if err != nil {
+			return nil, err
+		}
+		for _, token := range last.tokens {
+			indexed[token] = true
+		}
+		for _, st := range former {
+			if slices.ContainsFunc(st.tokens, func(t keyring.Token) bool { return !indexed[t] }) {
+				list = append(list, step{fields: st.record.Fields(), record: st.record, tokens: st.tokens})
+			}
+		}
+	}
+	last.fields, last.award = last.record.Fields(), in.steps[0].award
+	for _, f := range (w.told &^ last.fields).Fields() {
+		if (f != field.Award || last.award == "") && p.At(f, p.Latest()) != 0 {
+			last.fields |= field.SetOf(f)
+		}
+	}
+	return append(list, last), nil
+}
+
+// indexed are those of the steps' tokens that find a participant already.
+func (s *Store) indexed(ctx context.Context, id uuid.UUID, list []step) (map[keyring.Token]bool, error) {
+	var tokens [][]byte
+	for i := range list {
+		for j := range list[i].tokens {
+			tokens = append(tokens, list[i].tokens[j][:])
+		}
+	}
+	found := map[keyring.Token]bool{}
+	err := s.eachToken(ctx, tokens, func(t keyring.Token, of uuid.UUID) {
+		if of == id {
+			found[t] = true
+		}
+	})
+	return found, err
+}
+
+func (w *importer) add(in *incoming, id uuid.UUID, list []step, versions []Version, out *rows, set *auditlog.SetWriter) {
 	now := w.store.log.Now().UnixMicro()
 	var fields field.Set
 	for i, v := range versions {
@@ -281,8 +357,10 @@ func (w *importer) add(in *incoming, id uuid.UUID, versions []Version, out *rows
 		out.addVersion(id, v, now, w.at.ID, digest)
 		fields |= v.Fields
 	}
-	for _, token := range in.tokens {
-		out.index = append(out.index, indexRow{token, id})
+	for i := range list {
+		for _, token := range list[i].tokens {
+			out.index = append(out.index, indexRow{token, id})
+		}
 	}
 	set.Add(auditlog.Member{ID: id, Fields: fields, Version: versions[len(versions)-1].No})
 }

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"azekura/keyring"
+	"azekura/register/field"
 	"azekura/register/rowfile"
+	"azekura/register/value"
 )
 
 // Import is how far an import is.
@@ -50,18 +53,60 @@ const chunkRows = 4000
 // FileImport finds or makes the import of a file. The same bytes are the same
 // import, whatever the file's name, so a run that was killed goes on.
 func (s *Store) FileImport(ctx context.Context, file io.ReaderAt, size int64) (Import, error) {
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(file, 0, size)); err != nil {
-		return Import{}, fmt.Errorf("read the file: %w", err)
+	sum, err := hashFile(file, size)
+	if err != nil {
+		return Import{}, err
 	}
-	sum := h.Sum(nil)
 	id := int64(binary.BigEndian.Uint64(sum) >> 1)
 	if _, err := s.db.Exec(ctx, `INSERT INTO register_import
 		(import_id, sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure)
 		VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, '') ON CONFLICT DO NOTHING`, id, sum, size, s.log.Now().UnixMicro()); err != nil {
 		return Import{}, fmt.Errorf("note the import: %w", err)
 	}
-	return s.Import(ctx, id)
+	i, err := s.Import(ctx, id)
+	if err == nil && !bytes.Equal(i.sha256, sum) {
+		err = errors.New("another file's import has the same id; add an empty line to the file's end")
+	}
+	return i, err
+}
+
+func hashFile(file io.ReaderAt, size int64) ([]byte, error) {
+	h := sha256.New()
+	if n, err := io.Copy(h, io.NewSectionReader(file, 0, size)); err != nil || n != size {
+		return nil, errors.Join(fmt.Errorf("read the file: %d of %d bytes could be read", n, size), err)
+	}
+	return h.Sum(nil), nil
+}
+
+// isOf refuses a file that isn't the one the import was made of, by its bytes:
+// rows of two files must not pass for one.
+func (i *Import) isOf(file io.ReaderAt, o ImportOptions) error {
+	if o.DryRun {
+		return nil
+	}
+	sum, err := hashFile(file, i.Bytes)
+	if err == nil && !bytes.Equal(sum, i.sha256) {
+		err = ErrFileChanged
+	}
+	return err
+}
+
+// ErrFileChanged means that the file isn't the one that the import began with.
+var ErrFileChanged = errors.New("the file has changed since the import began; put it back, or import it as it is now: what was read is judged again")
+
+// told are the fields of which a file speaks: a CSV without the column phone
+// says nothing about telephones, one with it and nothing there says that there
+// is none.
+func told(r *rowfile.Reader) field.Set {
+	set := field.SetOf(field.Ref, field.Number, field.Name, field.Birth)
+	for f, c := range map[field.Field]value.Column{field.Kana: value.ColKana, field.Romaji: value.ColRomaji, field.Sex: value.ColSex,
+		field.Address: value.ColAddress, field.Phone: value.ColPhone, field.Email: value.ColEmail,
+		field.Account: value.ColAccountNumber, field.Award: value.ColAwardKind} {
+		if r.Tells(c) {
+			set |= field.SetOf(f)
+		}
+	}
+	return set
 }
 
 // Import looks an import up.
@@ -138,6 +183,9 @@ func (s *Store) ClearFailure(ctx context.Context, id int64) error {
 }
 
 func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOptions) (Import, error) {
+	if err := i.isOf(file, o); err != nil {
+		return i, err
+	}
 	reader, err := rowfile.Open(file, i.Bytes, o.Options)
 	if err != nil {
 		return i, err
@@ -150,7 +198,7 @@ func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOpt
 			return i, fmt.Errorf("go on at row %d: %w", i.Rows+1, err)
 		}
 	}
-	w := &importer{store: s, options: o, at: i, seen: map[keyring.Token]int64{}}
+	w := &importer{store: s, options: o, at: i, told: told(reader), seen: map[keyring.Token]bool{}}
 	if err := w.all(ctx, reader); err != nil {
 		return w.at, err
 	}
@@ -159,10 +207,17 @@ func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOpt
 		o.Progress(w.at)
 		return w.at, nil
 	}
+	// What was read is in the register, but it wasn't one file.
+	if err := i.isOf(file, o); err != nil {
+		return w.at, err
+	}
 	if o.Rejects != nil && w.at.Rejected > 0 {
 		if err := o.Rejects(ctx, w.at, file); err != nil {
 			return w.at, fmt.Errorf("write the rejects file: %w", err)
 		}
+	}
+	if _, err := s.db.Exec(ctx, "DELETE FROM register_unchanged WHERE import_id = $1", i.ID); err != nil {
+		return w.at, err
 	}
 	if _, err := s.db.Exec(ctx, "UPDATE register_import SET finished_us = $1, failure = '' WHERE import_id = $2",
 		s.log.Now().UnixMicro(), i.ID); err != nil {
@@ -195,7 +250,8 @@ type importer struct {
 	store   *Store
 	options ImportOptions
 	at      Import
-	seen    map[keyring.Token]int64 // of a dry run, which has no table to look in
+	told    field.Set              // the fields of which the file speaks, if only by leaving them empty
+	seen    map[keyring.Token]bool // refs and numbers accepted by a dry run
 }
 
 // all prepares the next chunk while the one before is written.

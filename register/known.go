@@ -1,6 +1,7 @@
 package register
 
 import (
+	"bytes"
 	"context"
 
 	"azekura/keyring"
@@ -26,27 +27,34 @@ type knownRow struct {
 func (k *known) by(in *incoming) *knownRow { return k.refs[in.ref] }
 
 func (k *known) add(in *incoming) {
-	row := &knownRow{id: in.id, row: in.no}
-	k.refs[in.ref], k.numbers[in.number] = row, row
+	row := &knownRow{id: in.id}
+	k.refs[in.ref] = row
+	k.spoke(row, in)
+}
+
+// spoke notes that a row of this chunk told of a participant, and with which
+// number.
+func (k *known) spoke(row *knownRow, in *incoming) {
+	row.row, k.numbers[in.number] = in.no, row
 }
 
 // clash says why a row can't stand beside what is known.
 func (w *importer) clash(in *incoming, k *known) []value.Problem {
-	if w.options.DryRun {
-		if w.seen[in.ref] != 0 {
-			return []value.Problem{{Column: "ref", Reason: "an earlier row of this file has the same ref"}}
-		}
-		w.seen[in.ref] = in.no
-	}
 	byRef, byNumber := k.refs[in.ref], k.numbers[in.number]
 	switch {
-	case byRef != nil && (byRef.row != 0 || byRef.before):
-		return []value.Problem{{Column: "ref", Reason: "an earlier row of this file has the same ref"}}
-	case byNumber != nil && byNumber != byRef && (byRef == nil || byNumber.id != byRef.id):
-		return []value.Problem{{Column: "number", Reason: "another participant has this number"}}
+	case w.seen[in.ref], byRef != nil && (byRef.row != 0 || byRef.before):
+		return []value.Problem{{Column: "ref", Reason: sameRef}}
+	case w.seen[in.number], byNumber != nil && byNumber != byRef:
+		return []value.Problem{{Column: "number", Reason: othersNumber}}
 	}
 	return nil
 }
+
+// Why a row can't stand beside others.
+const (
+	sameRef      value.Reason = "an earlier row of this file has the same ref"
+	othersNumber value.Reason = "another participant has this number"
+)
 
 // known looks the chunk's refs and numbers up.
 func (w *importer) known(ctx context.Context, c *chunk) (*known, error) {
@@ -78,7 +86,47 @@ func (w *importer) known(ctx context.Context, c *chunk) (*known, error) {
 		}
 		tokens = tokens[n:]
 	}
-	return k, w.digests(ctx, people)
+	if err := w.digests(ctx, people); err != nil {
+		return nil, err
+	}
+	return k, w.unchangedBefore(ctx, k)
+}
+
+// unchangedBefore marks those whom an earlier chunk found unchanged: no version
+// in the register says so.
+func (w *importer) unchangedBefore(ctx context.Context, k *known) error {
+	if w.at.Unchanged == 0 || w.options.DryRun {
+		return nil
+	}
+	var refs [][]byte
+	for ref := range k.refs {
+		refs = append(refs, bytes.Clone(ref[:]))
+	}
+	for len(refs) > 0 {
+		n := min(len(refs), 2048)
+		if err := w.eachUnchanged(ctx, refs[:n], func(ref keyring.Token) { k.refs[ref].before = true }); err != nil {
+			return err
+		}
+		refs = refs[n:]
+	}
+	return nil
+}
+
+func (w *importer) eachUnchanged(ctx context.Context, refs [][]byte, f func(keyring.Token)) error {
+	in, args := w.store.db.In("token", 2, refs)
+	rows, err := w.store.db.Query(ctx, "SELECT token FROM register_unchanged WHERE import_id = $1 AND "+in, append([]any{w.at.ID}, args...)...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var token []byte
+		if err := rows.Scan(&token); err != nil {
+			return err
+		}
+		f(keyring.Token(token))
+	}
+	return rows.Err()
 }
 
 func (s *Store) eachToken(ctx context.Context, tokens [][]byte, f func(keyring.Token, uuid.UUID)) error {

@@ -42,12 +42,30 @@ type Store struct {
 	db   db.DB
 	ring *keyring.Ring
 	log  *auditlog.Log
+	turn turn
 }
 
 // Open gives the store of a database.
 func Open(d db.DB, ring *keyring.Ring, log *auditlog.Log) *Store {
-	return &Store{db: d, ring: ring, log: log}
+	return &Store{db: d, ring: ring, log: log, turn: make(turn, 1)}
 }
+
+// turn lets one change of the register happen at a time, from looking up who has
+// a ref or a number to the commit that gives it away: a blind index can't be
+// unique by itself, since former values stay in it. One process leads a log and
+// so writes its register; several would need a table of claims.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // Sealed is what the tables hold of one participant.
 type Sealed struct {
@@ -226,6 +244,7 @@ var (
 	insertKeys     = &db.Insert{Table: "keyring_participant", Columns: []string{"participant_id", "key_no", "epoch", "wrapped"}}
 	insertVersions = &db.Insert{Table: "register_version", Columns: []string{"participant_id", "version", "created_us", "job", "fields", "digest", "packed"}}
 	insertIndex    = &db.Insert{Table: "register_index", Columns: []string{"token", "participant_id"}, Suffix: "ON CONFLICT DO NOTHING"}
+	insertSeen     = &db.Insert{Table: "register_unchanged", Columns: []string{"import_id", "token"}, Suffix: "ON CONFLICT DO NOTHING"}
 	insertNewIndex = &db.Insert{Table: "register_index", Columns: []string{"token", "participant_id"}}
 )
 
@@ -239,7 +258,11 @@ type rows struct {
 		id, digest, packed         [][]byte
 		no, created, job, fieldSet []int64
 	}
-	index []indexRow
+	index     []indexRow
+	unchanged struct {
+		job   []int64
+		token [][]byte
+	}
 }
 
 type indexRow struct {
@@ -264,6 +287,11 @@ func (r *rows) addVersion(id uuid.UUID, v Version, created, job int64, digest []
 	r.versions.packed = append(r.versions.packed, v.Packed)
 }
 
+func (r *rows) addUnchanged(job int64, ref keyring.Token) {
+	r.unchanged.job = append(r.unchanged.job, job)
+	r.unchanged.token = append(r.unchanged.token, bytes.Clone(ref[:]))
+}
+
 // insert writes the rows. Index tokens go in sorted, so that neighbours in the
 // tree are written together. fresh says that every participant is new, so that
 // no token of theirs can be there already and COPY serves.
@@ -276,6 +304,11 @@ func (r *rows) insert(ctx context.Context, to db.Querier, fresh bool) error {
 	if len(r.versions.id) > 0 {
 		if err := to.Insert(ctx, insertVersions, r.versions.id, r.versions.no, r.versions.created, r.versions.job,
 			r.versions.fieldSet, r.versions.digest, r.versions.packed); err != nil {
+			return err
+		}
+	}
+	if len(r.unchanged.job) > 0 {
+		if err := to.Insert(ctx, insertSeen, r.unchanged.job, r.unchanged.token); err != nil {
 			return err
 		}
 	}

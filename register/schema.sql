@@ -37,6 +37,16 @@ CREATE TABLE register_import (
 	rejected BIGINT NOT NULL,
 	failure TEXT NOT NULL
 );
+-- The refs, as index tokens, of the rows that an import under way found
+-- unchanged, so that a later row with the same ref is known for a second one.
+-- They go when the import is finished.
+CREATE TABLE register_unchanged (
+	import_id BIGINT NOT NULL,
+	token BYTEA NOT NULL,
+	PRIMARY KEY (import_id, token)
+)
+-- sqlite: WITHOUT ROWID
+;
 -- Rejected rows by number, column and reason, never by value; from_byte and
 -- to_byte say where the row lies in the file.
 CREATE TABLE register_reject (

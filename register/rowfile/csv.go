@@ -3,10 +3,15 @@ package rowfile
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"azekura/register/value"
 )
+
+// Tells says whether the file has a column: a CSV's header names those that it
+// has; NDJSON has them all, and leaves the empty ones of a row out.
+func (r *Reader) Tells(c value.Column) bool { return r.format == JSON || slices.Contains(r.columns, c) }
 
 func (r *Reader) nextCSV(row *Row) error {
 	text, spans, end, why := r.split()
