@@ -114,14 +114,17 @@ type sessionRow struct {
 	expires time.Time
 	closed  time.Time
 	event   int64
+	// recorded says that the closing is in the log; whoever holds grants may
+	// look.
+	recorded bool
 }
 
 func (r *sessionRow) live(now time.Time) bool { return r.closed.IsZero() && now.Before(r.expires) }
 
 func (r *sessionRow) info() SessionInfo {
 	info := SessionInfo{ID: r.session.String(), Staff: r.staff, Device: r.device, Opened: r.opened, Expires: r.expires, Event: r.event}
-	if !r.closed.IsZero() {
-		info.Closed = &r.closed
+	if closed := r.closed; !closed.IsZero() {
+		info.Closed = &closed
 	}
 	return info
 }

@@ -19,7 +19,9 @@ func (d *Directory) grant(ctx context.Context, event auditlog.Event, sql string,
 		return auditlog.Receipt{}, err
 	}
 	event.Outcome = "ok"
-	receipts, err := d.log.Record(ctx, auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx,
+	// Once begun it is seen through: what this directory holds in memory must be
+	// what the log grants, though the caller has gone.
+	receipts, err := d.log.Record(context.WithoutCancel(ctx), auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx,
 		Finish: func(ctx context.Context, tx db.Tx, events []auditlog.Event) error {
 			_, err := tx.Exec(ctx, sql, append(args, events[0].Index, events[0].Time, d.log.ID())...)
 			return err
@@ -123,18 +125,22 @@ func (d *Directory) CloseSession(ctx context.Context, id auditlog.Session) (Sess
 	if row == nil {
 		return SessionInfo{}, fmt.Errorf("session %w; azekura session list shows them", ErrNotFound)
 	}
-	if !row.closed.IsZero() {
+	if row.recorded {
 		return row.info(), nil
 	}
-	// It ends for readers at once, whether or not the rest succeeds.
+	// It ends for readers at once, whether or not the rest succeeds; until it is
+	// recorded, closing again tries again.
 	d.mu.Lock()
-	row.closed = d.log.Now().UTC()
+	if row.closed.IsZero() {
+		row.closed = d.log.Now().UTC()
+	}
 	d.mu.Unlock()
 	event := auditlog.Event{Action: auditlog.Contain, Staff: row.staff, Device: row.device, Session: id, Detail: detail(map[string]string{"contains": "session"})}
-	_, err := d.grant(ctx, event, "UPDATE access_session SET idx = $2, closed_us = $3 WHERE session_id = $1 AND log_id = $4", int64(id))
+	_, err := d.grant(ctx, event, "UPDATE access_session SET closed_us = $3 WHERE session_id = $1 AND idx < $2 AND log_id = $4", int64(id))
 	if err != nil {
 		return SessionInfo{}, fmt.Errorf("close the session: %w", err)
 	}
+	row.recorded = true
 	return row.info(), nil
 }
 
@@ -194,7 +200,7 @@ func (d *Directory) loadSessions(ctx context.Context) error {
 		row.session, row.hash = auditlog.Session(id), [32]byte(hash)
 		row.opened, row.expires = time.UnixMicro(opened).UTC(), time.UnixMicro(expires).UTC()
 		if closed != 0 {
-			row.closed = time.UnixMicro(closed).UTC()
+			row.closed, row.recorded = time.UnixMicro(closed).UTC(), true
 		}
 		d.sessions[row.session], d.tokens[row.hash] = row, row
 	}
