@@ -21,7 +21,7 @@ import (
 
 // ImportArgs is the job of an import.
 type ImportArgs struct {
-	ImportID int64           `json:"import_id"`
+	ImportID int64           `json:"import_id" river:"unique"` // one job at a time works at an import
 	Path     string          `json:"path"`
 	Options  rowfile.Options `json:"options"`
 }
@@ -91,11 +91,15 @@ func (i *Installation) runImport(ctx context.Context, args ImportArgs) error {
 		return river.JobCancel(errors.Join(err, i.Register.FailImport(ctx, at.ID, err)))
 	}
 	_, err = i.Register.Run(ctx, at, file, register.ImportOptions{Options: args.Options, Rejects: i.writeRejects})
-	if err != nil && ctx.Err() == nil {
-		// The import's row says why; who asked decides whether to go on.
-		return river.JobCancel(err)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		// The process is ending; that is no failed attempt of the job's.
+		return river.JobSnooze(0)
 	}
-	return err
+	// The import's row says why; who asked decides whether to go on.
+	return river.JobCancel(err)
 }
 
 // RejectsFile is where an import's rejected rows lie, encrypted to the operator.

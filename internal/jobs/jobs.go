@@ -22,6 +22,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 )
 
 // Runner runs the jobs of one installation in this process.
@@ -34,21 +35,29 @@ type Runner struct {
 func Start(ctx context.Context, d db.DB, workers *river.Workers) (*Runner, error) {
 	switch pool := d.Pool().(type) {
 	case *pgxpool.Pool:
-		return start[pgx.Tx](ctx, riverpgxv5.New(pool), workers)
+		return start[pgx.Tx](ctx, d, riverpgxv5.New(pool), workers)
 	case *sql.DB:
-		return start[*sql.Tx](ctx, riversqlite.New(pool), workers)
+		return start[*sql.Tx](ctx, d, riversqlite.New(pool), workers)
 	default:
 		return nil, fmt.Errorf("no job engine for %s", d.Engine())
 	}
 }
 
-func start[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], workers *river.Workers) (*Runner, error) {
+// unfinished hands on the jobs that a process was at when it died. One process
+// at a time holds an installation, so whatever is running before it starts isn't;
+// River would wait an hour to be sure. Being killed is no failed attempt.
+const unfinished = "UPDATE river_job SET state = 'available', attempt = attempt - 1 WHERE state = 'running' AND attempt > 0"
+
+func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], workers *river.Workers) (*Runner, error) {
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the job engine: %w", err)
 	}
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return nil, fmt.Errorf("prepare the job engine's tables: %w", err)
+	}
+	if _, err := d.Exec(ctx, unfinished); err != nil {
+		return nil, fmt.Errorf("take up the jobs of the process before: %w", err)
 	}
 	client, err := river.NewClient(driver, &river.Config{
 		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
@@ -67,14 +76,19 @@ func start[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], workers *
 	}
 	return &Runner{
 		insert: func(ctx context.Context, args river.JobArgs) error {
-			_, err := client.Insert(ctx, args, &river.InsertOpts{MaxAttempts: 3})
+			_, err := client.Insert(ctx, args, &river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: underWay}})
 			return err
 		},
 		stop: client.StopAndCancel,
 	}, nil
 }
 
-// Insert queues a job.
+// underWay are the states of a job that isn't over.
+var underWay = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
+	rivertype.JobStateRetryable, rivertype.JobStateScheduled}
+
+// Insert queues a job, unless one of its kind with the same arguments (those
+// marked river:"unique", where there are such) is under way.
 func (r *Runner) Insert(ctx context.Context, args river.JobArgs) error {
 	if err := r.insert(ctx, args); err != nil {
 		return fmt.Errorf("queue the job: %w", err)
