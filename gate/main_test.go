@@ -1,0 +1,68 @@
+package gate_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"azekura/access"
+	"azekura/auditlog"
+	"azekura/gate"
+	"azekura/internal/installation"
+	"azekura/internal/insttest"
+	"azekura/internal/pgtest"
+	"azekura/population"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+var why = gate.Why{Purpose: "enquiry", Case: "C-1"}
+
+// room is an installation with people in it, and a session that may open.
+type room struct {
+	*installation.Installation
+	s      access.Session
+	people []population.Person
+}
+
+// withPeople runs f on each engine, with n people.
+func withPeople(t *testing.T, n int, f func(t *testing.T, r *room)) {
+	t.Helper()
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		f(t, furnish(t, i, n))
+	})
+}
+
+func furnish(t testing.TB, i *installation.Installation, n int) *room {
+	t.Helper()
+	insttest.Import(t, i, insttest.NDJSON(t, 1, int64(n)))
+	return &room{Installation: i, s: insttest.Caseworker(t, i), people: insttest.People(1, n)}
+}
+
+func (r *room) who(n int) gate.Who { return gate.Who{Ref: r.people[n].Ref} }
+
+// since are the events from an index on.
+func (r *room) since(t *testing.T, index int64) []auditlog.Event {
+	t.Helper()
+	return insttest.Events(t, r.Installation)[index:]
+}
+
+// size is how many events the log has.
+func (r *room) size() int64 { return r.Log.Committed() }
+
+// background is a context that no test's end cancels.
+var background = context.Background()
+
+// random is a source whose seed is printed, and can be given again.
+func random(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if given, err := strconv.ParseUint(os.Getenv("AZEKURA_TEST_SEED"), 10, 64); err == nil {
+		seed = given
+	}
+	t.Logf("AZEKURA_TEST_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 1))
+}
