@@ -135,8 +135,9 @@ func steps(current value.Record, former []value.RawFormer) ([]step, []value.Prob
 	}
 	list := []step{{fields: states[0].Fields(), record: states[0]}}
 	for i := 1; i < len(states); i++ {
+		// What the earlier state alone has was given up: it is set to nothing.
 		var changed field.Set
-		for _, f := range states[i].Fields().Fields() {
+		for _, f := range (states[i].Fields() | states[i-1].Fields()).Fields() {
 			if states[i].Get(f) != states[i-1].Get(f) {
 				changed |= field.SetOf(f)
 			}

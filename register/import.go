@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"azekura/keyring"
@@ -32,6 +33,7 @@ type Import struct {
 	Finished  bool      `json:"finished"`
 	Failure   string    `json:"failure,omitempty" doc:"why the import stopped; run it again once that is mended"`
 	sha256    []byte
+	fresh     bool // the file was read a moment ago and had this SHA-256
 }
 
 // ImportOptions say how a file is read.
@@ -64,6 +66,7 @@ func (s *Store) FileImport(ctx context.Context, file io.ReaderAt, size int64) (I
 		return Import{}, fmt.Errorf("note the import: %w", err)
 	}
 	i, err := s.Import(ctx, id)
+	i.fresh = true
 	if err == nil && !bytes.Equal(i.sha256, sum) {
 		err = errors.New("another file's import has the same id; add an empty line to the file's end")
 	}
@@ -183,8 +186,10 @@ func (s *Store) ClearFailure(ctx context.Context, id int64) error {
 }
 
 func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOptions) (Import, error) {
-	if err := i.isOf(file, o); err != nil {
-		return i, err
+	if !i.fresh {
+		if err := i.isOf(file, o); err != nil {
+			return i, err
+		}
 	}
 	reader, err := rowfile.Open(file, i.Bytes, o.Options)
 	if err != nil {
@@ -231,7 +236,8 @@ func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOpt
 // OpenFile opens a file to import, which must be a regular one: it is read
 // twice, and again from its middle after a crash.
 func OpenFile(path string) (*os.File, int64, error) {
-	f, err := os.Open(path)
+	// Without O_NONBLOCK a pipe would be waited for.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, fmt.Errorf("open the file to import: %w", err)
 	}
