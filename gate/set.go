@@ -175,7 +175,9 @@ func (g *Gate) openBlock(ctx context.Context, setID, block int64, sealed []byte,
 		}
 		list[i].Values = make(map[field.Field]string, len(values))
 		for _, v := range values {
-			list[i].Values[v.Field] = v.Plain
+			if v.Plain != "" { // a field that was set to nothing is absent, as in a read
+				list[i].Values[v.Field] = v.Plain
+			}
 		}
 	}
 	return list, nil
