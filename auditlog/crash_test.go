@@ -121,5 +121,3 @@ func (in *installation) mustBeNumbered(t testing.TB) {
 	}
 	ok(t, rows.Err())
 }
-
-func filler() {}
