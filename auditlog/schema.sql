@@ -45,6 +45,9 @@ CREATE TABLE log_set_block (
 );
 -- postgresql only
 DO $$ BEGIN
+	-- An exposure reads the session's index alone, as far as vacuum has marked
+	-- the pages; so let it come by often, whatever the log's size.
+	ALTER TABLE log_event SET (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000);
 	IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'azekura_app') THEN
 		GRANT SELECT, INSERT ON log_event, log_tile, log_set_block TO azekura_app;
 		GRANT SELECT, INSERT, UPDATE ON log_head TO azekura_app;

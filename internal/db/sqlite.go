@@ -15,9 +15,10 @@ import (
 	_ "modernc.org/sqlite" // the driver; it has no other way in
 )
 
-// pageCacheKiB is SQLite's page cache a connection: the index tokens of an
-// import land all over their tree, so the tree should stay in memory.
-const pageCacheKiB = 256 << 10
+// pageCacheKiB is SQLite's page cache a connection. The operating system's cache
+// lies below it, and a larger one of its own costs more at each commit than it
+// saves.
+const pageCacheKiB = 64 << 10
 
 // readers is the number of connections that read beside the writer.
 const readers = 4
