@@ -19,10 +19,12 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	"azekura/access"
 	"azekura/auditlog"
 	"azekura/gate"
+	"azekura/internal/db"
 	"azekura/internal/installation"
 	"azekura/keyring"
 	"azekura/register"
@@ -33,6 +35,11 @@ import (
 
 // Version is the API's.
 const Version = "1"
+
+// maxWait bounds how long a request waits for the database or the log; callers
+// must not pile up while one of them is away. What was queued may be recorded
+// all the same, and is not released.
+const maxWait = 30 * time.Second
 
 // maxBody bounds every request's body, in bytes. The largest is a change.
 const maxBody = 16 << 10
@@ -167,9 +174,15 @@ func (s *Server) problem(ctx context.Context, err error) error {
 			s.logError(request(ctx), err)
 			message = known.err.Error()
 		}
+		if known.err == context.DeadlineExceeded {
+			message = "the audit log or the database didn't answer in time, so nothing is opened; try again"
+		}
 		return huma.NewError(known.status, message)
 	}
 	s.logError(request(ctx), err)
+	if db.Unavailable(err) {
+		return huma.NewError(http.StatusServiceUnavailable, "the database can't answer now, so nothing is opened; try again")
+	}
 	return huma.NewError(http.StatusInternalServerError, "an internal error; the server's log has it under request "+request(ctx))
 }
 
@@ -191,6 +204,8 @@ func register1[In, Out any](s *Server, api huma.API, method, path, id, summary s
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound)
 	}
 	huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
+		ctx, cancel := context.WithTimeout(ctx, maxWait)
+		defer cancel()
 		out, err := f(ctx, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)
