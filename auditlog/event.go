@@ -134,16 +134,19 @@ const maxLine = 64<<10 - 1
 var ErrTooLong = errors.New("the event is longer than a log entry may be (64 KiB)")
 
 // Opened is what the event lets a person see of its participant: the basis of
-// exposure. A check tells that the person is in the register, and a set event
-// opens its fields for each member.
+// exposure. A check that is asked tells that the person is in the register; one
+// that is answered with yes tells the field as well, for who asked now knows that
+// what they said is so. A set event opens its fields for each member.
 func (e *Event) Opened() field.Set {
 	switch e.Action {
-	case Read:
+	case Read, Show:
 		return e.fieldSet()
-	case Show:
-		return e.fieldSet()
-	case Check, Checked:
+	case Check:
 		return field.SetOf(field.Existence)
+	case Checked:
+		if e.Outcome == "yes" {
+			return e.fieldSet()
+		}
 	case Set:
 		if e.Set != nil && e.Set.Opens {
 			return e.Set.Union

@@ -45,7 +45,8 @@ func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (boo
 	}
 	event.Action, event.Participant = auditlog.Checked, p.Key.ID
 	event.Outcome = map[bool]string{true: "yes", false: "no"}[yes]
-	event.Detail = fmt.Appendf(nil, `{"check":%d,"field":"%s"}`, asked.receipt.Index(), r.Field)
+	event.Fields = []auditlog.FieldVersion{{Field: r.Field, Version: p.At(r.Field, p.Latest())}}
+	event.Detail = fmt.Appendf(nil, `{"check":%d}`, asked.receipt.Index())
 	if _, err := g.log.RecordOne(ctx, event); err != nil {
 		return false, err
 	}
