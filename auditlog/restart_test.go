@@ -198,14 +198,13 @@ func TestDamagedSigner(t *testing.T) {
 		whole, err := os.ReadFile(state)
 		ok(t, err)
 		half := len(whole) / 2
-		slots := [2][]byte{whole[:half], whole[half:]}
 		for name, damage := range map[string]func(slot []byte){
 			"zeros":    func(slot []byte) { clear(slot) },
 			"torn":     func(slot []byte) { clear(slot[100:]) },
 			"one bit":  func(slot []byte) { slot[40] ^= 1 },
 			"checksum": func(slot []byte) { slot[0] ^= 1 },
 		} {
-			for slot := range slots {
+			for slot := range 2 {
 				damaged := append([]byte(nil), whole...)
 				damage(damaged[slot*half : (slot+1)*half])
 				ok(t, os.WriteFile(state, damaged, 0o600))

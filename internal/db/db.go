@@ -36,7 +36,8 @@ var (
 	ErrUnknown = errors.New("the outcome of the commit is unknown")
 )
 
-// Rows are the rows of a query; Close is safe to call more than once.
+// Rows are the rows of a query; Close is safe to call more than once. An empty
+// BYTEA may read back as nil, like NULL.
 type Rows interface {
 	Next() bool
 	Scan(dest ...any) error

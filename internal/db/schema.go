@@ -28,7 +28,11 @@ const migrationTable = `CREATE TABLE IF NOT EXISTS azekura_migration (
 // Migrate applies those that haven't been, each in its own transaction.
 func Migrate(ctx context.Context, d DB, now time.Time, migrations []Migration) error {
 	if _, err := d.Exec(ctx, migrationTable); err != nil {
-		return fmt.Errorf("prepare the schema: %w", err)
+		// PostgreSQL's IF NOT EXISTS fails where another makes the table at the
+		// same moment; once more, and it exists.
+		if _, err = d.Exec(ctx, migrationTable); err != nil {
+			return fmt.Errorf("prepare the schema: %w", err)
+		}
 	}
 	for _, m := range migrations {
 		var found int64
@@ -38,29 +42,28 @@ func Migrate(ctx context.Context, d DB, now time.Time, migrations []Migration) e
 		if found > 0 {
 			continue
 		}
-		stmts := []Stmt{}
-		for _, sql := range m.statements(d.Engine()) {
-			stmts = append(stmts, Stmt{SQL: sql})
-		}
-		stmts = append(stmts, Stmt{SQL: "INSERT INTO azekura_migration (name, applied_us) VALUES ($1, $2)",
-			Args: []any{m.Name, now.UnixMicro()}})
-		if err := migrate(ctx, d, stmts); err != nil {
+		if err := m.apply(ctx, d, now); err != nil {
 			return fmt.Errorf("apply migration %s: %w", m.Name, err)
 		}
 	}
 	return nil
 }
 
-// migrate runs one by one: a batch would prepare a statement before the table
-// it names exists.
-func migrate(ctx context.Context, d DB, stmts []Stmt) error {
+// apply runs the statements one by one: a batch would prepare a statement before
+// the table it names exists. The migration's own row goes first, so that of two
+// processes one waits here, and then has nothing to do.
+func (m Migration) apply(ctx context.Context, d DB, now time.Time) error {
 	tx, err := d.Begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	for _, s := range stmts {
-		if _, err := tx.Exec(ctx, s.SQL, s.Args...); err != nil {
+	n, err := tx.Exec(ctx, "INSERT INTO azekura_migration (name, applied_us) VALUES ($1, $2) ON CONFLICT DO NOTHING", m.Name, now.UnixMicro())
+	if err != nil || n == 0 {
+		return err
+	}
+	for _, sql := range m.statements(d.Engine()) {
+		if _, err := tx.Exec(ctx, sql); err != nil {
 			return err
 		}
 	}
