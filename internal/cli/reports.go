@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"azekura/api"
+	"azekura/auditlog"
+	"azekura/internal/installation"
 
 	"github.com/spf13/cobra"
 )
@@ -108,22 +110,29 @@ the signer signed last, the stored tiles and what the tables repeat of the event
 It exits with 1 and names the first bad index if anything differs.`, Args: cobra.NoArgs}
 	asJSON := jsonFlag(verify)
 	verify.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.with(cmd, func(ctx context.Context, c *api.Client) error {
-			bar := newProgress(cmd.ErrOrStderr(), "verifying")
-			start := time.Now()
-			v, err := api.Lines[api.Verified](ctx, c, "/operator/log/verify", struct{}{}, func(done, total int64) { bar.at(done, total, "") })
-			bar.end()
-			if err != nil {
-				return err
-			}
-			if err := print(cmd, *asJSON, v, func(w io.Writer) { writeVerified(w, v, time.Since(start)) }); err != nil {
-				return err
-			}
-			if !v.OK {
-				return errors.New("the audit log isn't what was signed; see doc/operations.md, “When log verify fails”")
-			}
-			return nil
+		bar, start := newProgress(cmd.ErrOrStderr(), "verifying"), time.Now()
+		progress := func(done, total int64) { bar.at(done, total, "") }
+		var v api.Verified
+		err := a.with(cmd, func(ctx context.Context, c *api.Client) (err error) {
+			v, err = api.Lines[api.Verified](ctx, c, "/operator/log/verify", struct{}{}, progress)
+			return err
 		})
+		// Such a log is opened by nothing else, and most of all wants to be looked at.
+		if errors.Is(err, auditlog.ErrSigner) || errors.Is(err, auditlog.ErrBehindSigner) {
+			v.Report, err = installation.VerifyLog(cmd.Context(), a.dir, progress)
+			v.Root = v.Report.Root.String()
+		}
+		bar.end()
+		if err != nil {
+			return err
+		}
+		if err := print(cmd, *asJSON, v, func(w io.Writer) { writeVerified(w, v, time.Since(start)) }); err != nil {
+			return err
+		}
+		if !v.OK {
+			return errors.New("the audit log isn't what was signed; see doc/operations.md, “When log verify fails”")
+		}
+		return nil
 	}
 	cmd.AddCommand(head, verify)
 	return cmd
