@@ -2,6 +2,7 @@ package auditlog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -289,12 +290,11 @@ func (l *Log) writeWith(own *entry, b *batch) error {
 // settle reads the head to learn whether a commit that failed, or whose answer
 // never came, happened after all. It tries until the database answers.
 func (l *Log) settle(b *batch, cause error) error {
+	fence := int64(0)
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		var err error
 		if errors.Is(cause, db.ErrUnknown) {
-			// The server may still be at that commit, though its connection is
-			// gone. It holds the head's row until it is done; this waits for it.
-			_, err = l.db.Exec(l.ctx, "UPDATE log_head SET epoch = epoch WHERE log_id = $1", l.id)
+			err = l.fence(&fence)
 		}
 		var size int64
 		var root Hash
@@ -319,6 +319,31 @@ func (l *Log) settle(b *batch, cause error) error {
 		}
 		time.Sleep(wait)
 	}
+}
+
+// fence raises the epoch once, so that a commit which is still on its way to the
+// server is refused when it comes; one that the server is at holds the head's
+// row, and this waits for it. The new epoch is drawn, so that a try whose own
+// answer was lost knows its work from another process's lead, which adds 1.
+func (l *Log) fence(drawn *int64) error {
+	if *drawn == 0 {
+		var raw [4]byte
+		if _, err := io.ReadFull(l.rand, raw[:]); err != nil {
+			return err
+		}
+		*drawn = l.epoch + 2 + int64(binary.BigEndian.Uint32(raw[:]))
+	}
+	if _, err := l.db.Exec(l.ctx, "UPDATE log_head SET epoch = $1 WHERE log_id = $2 AND epoch = $3", *drawn, l.id, l.epoch); err != nil {
+		return err
+	}
+	var epoch int64
+	if err := l.db.QueryRow(l.ctx, "SELECT epoch FROM log_head WHERE log_id = $1", []any{l.id}, &epoch); err != nil {
+		return err
+	}
+	if epoch == *drawn {
+		l.epoch = epoch
+	}
+	return nil // head refuses any other epoch
 }
 
 func (l *Log) closing() bool {

@@ -86,59 +86,63 @@ func (d *postgresDB) Begin(ctx context.Context) (Tx, error) {
 	return &postgresTx{pgQuerier: pgQuerier{tx}, tx: tx, db: d}, nil
 }
 
-// Apply sends BEGIN and the statements in one round trip and COMMIT in another.
+// Apply is one round trip: statements sent without a BEGIN up to one Sync are a
+// transaction, which the Sync commits (the protocol's pipelining). A statement
+// that changes another number of rows than it must fails, and so fails them all.
 func (d *postgresDB) Apply(ctx context.Context, stmts []Stmt) error {
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	ctx = context.WithoutCancel(ctx)
-	if err := applyBatch(ctx, conn.SendBatch, stmts, "begin"); err != nil {
-		// Should the rollback fail too, the connection is gone, and the
-		// transaction with it.
-		_, _ = conn.Exec(ctx, "rollback")
+	batch, err := batchOf(stmts, true)
+	if err != nil {
 		return err
 	}
-	tag, err := conn.Exec(ctx, "commit")
+	// What each must change is checked by the server.
+	err = run(context.WithoutCancel(ctx), conn.SendBatch, batch, make([]int64, len(stmts)))
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == divisionByZero {
+		return ErrRefused
+	}
 	if err != nil {
 		return commitError(err)
-	}
-	if tag.String() != "COMMIT" { // the server answers ROLLBACK to the commit of a failed transaction
-		return fmt.Errorf("the commit was answered with %s", tag)
 	}
 	return nil
 }
 
-// applyBatch runs the statements, after a first one if given, in one round trip.
-func applyBatch(ctx context.Context, send func(context.Context, *pgx.Batch) pgx.BatchResults, stmts []Stmt, first ...string) error {
+const divisionByZero = "22012"
+
+// batchOf queues statements for one round trip. A guarded one divides by zero
+// where the number of its rows isn't what it must be.
+func batchOf(stmts []Stmt, guarded bool) (*pgx.Batch, error) {
 	batch := &pgx.Batch{}
-	for _, sql := range first {
-		batch.Queue(sql)
-	}
 	for _, s := range stmts {
-		if s.Insert == nil {
-			batch.Queue(s.SQL, s.Args...)
-			continue
+		sql := s.SQL
+		if s.Insert != nil {
+			if _, err := s.Insert.length(s.Args); err != nil {
+				return nil, err
+			}
+			sql = s.Insert.unnest(s.Args)
 		}
-		if _, err := s.Insert.length(s.Args); err != nil {
-			return err
+		if guarded && s.Must != 0 {
+			sql = "WITH changed AS (" + sql + " RETURNING 1) SELECT 1 / (count(*) = " + strconv.FormatInt(s.Must, 10) + ")::int FROM changed"
 		}
-		batch.Queue(s.Insert.unnest(s.Args), s.Args...)
+		batch.Queue(sql, s.Args...)
 	}
+	return batch, nil
+}
+
+// run sends a batch and checks what each statement changed; 0 is any number.
+func run(ctx context.Context, send func(context.Context, *pgx.Batch) pgx.BatchResults, batch *pgx.Batch, must []int64) error {
 	results := send(ctx, batch)
 	defer results.Close()
-	for range first {
-		if _, err := results.Exec(); err != nil {
-			return err
-		}
-	}
-	for _, s := range stmts {
+	for _, n := range must {
 		tag, err := results.Exec()
 		if err != nil {
 			return err
 		}
-		if s.Must != 0 && tag.RowsAffected() != s.Must {
+		if n != 0 && tag.RowsAffected() != n {
 			return ErrRefused
 		}
 	}
@@ -196,7 +200,15 @@ func (t *postgresTx) end() {
 func (t *postgresTx) Handle() any { return t.tx }
 
 func (t *postgresTx) Apply(ctx context.Context, stmts []Stmt) error {
-	return applyBatch(ctx, t.tx.SendBatch, stmts)
+	batch, err := batchOf(stmts, false)
+	if err != nil {
+		return err
+	}
+	must := make([]int64, len(stmts))
+	for i, s := range stmts {
+		must[i] = s.Must
+	}
+	return run(ctx, t.tx.SendBatch, batch, must)
 }
 
 func (t *postgresTx) Commit(ctx context.Context) error {
