@@ -5,6 +5,7 @@ export PATH := $(PATH):/usr/local/go/bin
 N        ?= 100000
 SEED     ?= 2015
 FUZZTIME ?= 10s
+BENCH    ?=
 # Where goroutines share state; all packages under the race detector take too long.
 RACE_PKGS := ./auditlog ./internal/db ./internal/pgtest
 
@@ -36,8 +37,8 @@ test: go setup ## everything that must pass, at small sizes
 soak: go setup ## the same tests at full size, and every kill test at full count
 	AZEKURA_SOAK=1 go test -count=1 -timeout 6h ./...
 
-bench: go setup ## the figures, each beside its yardstick
-	go run ./internal/bench
+bench: go setup ## the figures, each beside its yardstick; BENCH="-scale full" at the targets' sizes
+	go run ./internal/bench $(BENCH)
 
 fuzz: go ## every fuzz target for FUZZTIME=10s
 	@set -eo pipefail; go test -list '^Fuzz' ./... \

@@ -2,8 +2,6 @@ package incident_test
 
 import (
 	"context"
-	"encoding/binary"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,10 +13,8 @@ import (
 	"azekura/auditlog"
 	"azekura/incident"
 	"azekura/internal/db"
+	"azekura/internal/madelog"
 	"azekura/internal/pgtest"
-	"azekura/register/field"
-
-	"github.com/google/uuid"
 )
 
 // benchEvents is the size of the log that is searched. One event in eight is
@@ -51,11 +47,13 @@ func BenchmarkExposure(b *testing.B) {
 			d := openDB(b, url)
 			size := benchEvents()
 			began := time.Now()
-			fill(b, d, size)
+			if err := madelog.Rows(b.Context(), d, size); err != nil {
+				b.Fatal(err)
+			}
 			b.Logf("%d events in %.0f s", size, time.Since(began).Seconds())
 			src := incident.Source{DB: d, LogID: 1, Signed: func() (int64, auditlog.Hash) { return size, auditlog.Hash{} }}
 			ask := func(b *testing.B, more ...auditlog.Session) *incident.Exposure {
-				e, err := incident.Compute(context.Background(), src, incident.Query{Sessions: append(more, deviceSessions...)}, nil)
+				e, err := incident.Compute(context.Background(), src, incident.Query{Sessions: append(more, madelog.DeviceSessions...)}, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -77,7 +75,7 @@ func BenchmarkExposure(b *testing.B) {
 			// A session that ended at the log's beginning takes a count of all events
 			// since: the most that a question can ask for.
 			b.Run("counted", func(b *testing.B) {
-				median(b, func() { ask(b, earlySession) })
+				median(b, func() { ask(b, madelog.EarlySession) })
 			})
 			b.Run("csv", func(b *testing.B) {
 				median(b, func() {
@@ -100,125 +98,4 @@ func median(b *testing.B, f func()) {
 	}
 	slices.Sort(took)
 	b.ReportMetric(took[len(took)/2].Seconds(), "median-s")
-}
-
-// deviceSessions are three sessions at the infected device.
-var deviceSessions = []auditlog.Session{0x1001, 0x1002, 0x1003}
-
-// earlySession is one of theirs too, of one event.
-const earlySession auditlog.Session = 0x1000
-
-// honestSessions is how many other sessions go on beside them.
-const honestSessions = 21
-
-var logEvent = &db.Insert{Table: "log_event", Columns: []string{"log_id", "idx", "time_us", "action", "session_id", "session_seq",
-	"participant_id", "participant_seq", "fields", "line"}}
-
-// fill writes a log of so many reads, two loaders at a time.
-func fill(b *testing.B, d db.DB, size int64) {
-	ctx := context.Background()
-	if _, err := d.Exec(ctx, "INSERT INTO log_head (log_id, size, root, epoch) VALUES (1, $1, $2, 1)", size, make([]byte, 32)); err != nil {
-		b.Fatal(err)
-	}
-	const batch = 20_000
-	todo := make(chan int64)
-	failed := make(chan error, 2)
-	for range cap(failed) {
-		go func() {
-			var err error
-			for from := range todo {
-				if err == nil {
-					err = insertEvents(ctx, d, from, min(from+batch, size), size)
-				}
-			}
-			failed <- err
-		}()
-	}
-	for from := int64(0); from < size; from += batch {
-		todo <- from
-	}
-	close(todo)
-	for range cap(failed) {
-		if err := <-failed; err != nil {
-			b.Fatal(err)
-		}
-	}
-	// What autovacuum does to a log in the course of its growth.
-	sql := "ANALYZE"
-	if d.Engine() == db.PostgreSQL {
-		sql = "VACUUM ANALYZE log_event"
-	}
-	if _, err := d.Exec(ctx, sql); err != nil {
-		b.Fatal(err)
-	}
-}
-
-func insertEvents(ctx context.Context, d db.DB, from, to, size int64) error {
-	var logs, idx, at, action, session, seq, participantSeq, fields []int64
-	var who, lines [][]byte
-	for i := from; i < to; i++ {
-		e := benchEvent(i, size)
-		logs, idx, at, action = append(logs, 1), append(idx, i), append(at, e.Time), append(action, int64(e.Action))
-		session, seq = append(session, int64(e.Session)), append(seq, e.SessionSeq)
-		who, participantSeq = append(who, e.Participant[:]), append(participantSeq, e.ParticipantSeq)
-		fields = append(fields, int64(e.Opened()))
-		lines = append(lines, benchLine(&e))
-	}
-	return d.Insert(ctx, logEvent, logs, idx, at, action, session, seq, who, participantSeq, fields, lines)
-}
-
-// benchEvent is event i. The device's openings repeat people and mix fields as
-// those of 2015 did: 1.25 million of 1,014,653 people.
-func benchEvent(i, size int64) auditlog.Event {
-	e := auditlog.Event{Action: auditlog.Read, Index: i, Time: 1_431_000_000_000_000 + 40*i, ParticipantSeq: 1 + i%3}
-	n := i / 8 // of the device's openings
-	switch {
-	case i == 1:
-		e.Session, e.SessionSeq, e.Participant = earlySession, 1, benchID(0)
-	case i%8 != 0:
-		n = i - n - 2
-		e.Session, e.SessionSeq = auditlog.Session(0x2001+n%honestSessions), 1+n/honestSessions
-		e.Participant = benchID(mix(uint64(n)) % uint64(size/2))
-	default:
-		e.Session, e.SessionSeq = deviceSessions[n%3], 1+n/3
-		e.Participant = benchID(mix(uint64(n%(1+size*1014653/10_000_000))) % (1 << 40))
-	}
-	for _, f := range benchFields(n) {
-		e.Fields = append(e.Fields, auditlog.FieldVersion{Field: f, Version: 1})
-	}
-	return e
-}
-
-func benchFields(n int64) []field.Field {
-	all := []field.Field{field.Number, field.Name, field.Birth, field.Address}
-	switch k := n % 1000; {
-	case k < 25:
-		return all[:2]
-	case k < 67:
-		return all
-	}
-	return all[:3]
-}
-
-// benchID is participant n's, a UUIDv7 as an import makes them.
-func benchID(n uint64) (id uuid.UUID) {
-	binary.BigEndian.PutUint64(id[:8], (1_420_000_000_000+n%(1<<40)/15)<<16|0x7000|mix(n)>>52)
-	binary.BigEndian.PutUint64(id[8:], mix(n+1)>>2|1<<63)
-	return id
-}
-
-// mix is splitmix64's finalizer: numbers that look random and repeat by run.
-func mix(z uint64) uint64 {
-	z += 0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
-}
-
-// benchLine is as long as a line of the log, which nobody reads here.
-func benchLine(e *auditlog.Event) []byte {
-	return fmt.Appendf(make([]byte, 0, 384), `{"v":1,"log":1,"index":%d,"time":"2015-05-21T00:00:00.%06dZ","action":"read","outcome":"ok","purpose":"enquiry","case":"C-%d",`+
-		`"staff":"s-%d","role":"caseworker","device":"pc-%d","session":"%s","session_seq":%d,"participant":"%s","participant_seq":%d,`+
-		`"fields":{"number":1,"name":1,"birth":1},"request":"%016x","salt":"%016xABCDEF"}`,
-		e.Index, e.Index%1e6, e.Index%1e5, e.Session%100, e.Session%100, e.Session, e.SessionSeq, e.Participant, e.ParticipantSeq, e.Index, mix(uint64(e.Index)))
 }

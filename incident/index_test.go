@@ -7,6 +7,7 @@ import (
 	"azekura/auditlog"
 	"azekura/incident"
 	"azekura/internal/db"
+	"azekura/internal/madelog"
 	"azekura/register/field"
 )
 
@@ -71,7 +72,7 @@ func BenchmarkSetEvent(b *testing.B) {
 		members = members[:10_000]
 	}
 	for i := range members {
-		members[i] = auditlog.Member{ID: benchID(uint64(i)), Fields: field.SetOf(field.Name, field.Address), Version: 1}
+		members[i] = auditlog.Member{ID: madelog.ID(uint64(i)), Fields: field.SetOf(field.Name, field.Address), Version: 1}
 	}
 	l.set(b, auditlog.Event{Session: 1}, true, members...)
 	for b.Loop() {
