@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"azekura/internal/jobs"
@@ -21,7 +22,7 @@ import (
 
 // ImportArgs is the job of an import.
 type ImportArgs struct {
-	ImportID int64           `json:"import_id" river:"unique"` // one job at a time works at an import
+	ImportID int64           `json:"import_id"`
 	Path     string          `json:"path"`
 	Options  rowfile.Options `json:"options"`
 }
@@ -76,6 +77,13 @@ func (i *Installation) DryRun(ctx context.Context, path string, o rowfile.Option
 }
 
 func (i *Installation) runImport(ctx context.Context, args ImportArgs) error {
+	// One job at a time works at an import; another comes back and mostly finds
+	// it done. River's unique jobs would drop one that is asked for while the
+	// last one, which failed, isn't quite over.
+	if _, atWork := i.importing.LoadOrStore(args.ImportID, true); atWork {
+		return river.JobSnooze(time.Second)
+	}
+	defer i.importing.Delete(args.ImportID)
 	at, err := i.Register.Import(ctx, args.ImportID)
 	if err != nil || at.Finished {
 		return err

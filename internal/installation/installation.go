@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 
 	"azekura/access"
@@ -216,7 +217,8 @@ type Installation struct {
 	Gate     *gate.Gate
 	Jobs     *jobs.Runner
 
-	closers []func() error
+	importing sync.Map // ids of the imports that a job is at
+	closers   []func() error
 }
 
 // Open opens an installation for this process alone. passphrase is asked only

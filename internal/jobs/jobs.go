@@ -22,7 +22,6 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
-	"github.com/riverqueue/river/rivertype"
 )
 
 // Runner runs the jobs of one installation in this process.
@@ -76,19 +75,14 @@ func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], 
 	}
 	return &Runner{
 		insert: func(ctx context.Context, args river.JobArgs) error {
-			_, err := client.Insert(ctx, args, &river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: underWay}})
+			_, err := client.Insert(ctx, args, &river.InsertOpts{MaxAttempts: 3})
 			return err
 		},
 		stop: client.StopAndCancel,
 	}, nil
 }
 
-// underWay are the states of a job that isn't over.
-var underWay = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
-	rivertype.JobStateRetryable, rivertype.JobStateScheduled}
-
-// Insert queues a job, unless one of its kind with the same arguments (those
-// marked river:"unique", where there are such) is under way.
+// Insert queues a job.
 func (r *Runner) Insert(ctx context.Context, args river.JobArgs) error {
 	if err := r.insert(ctx, args); err != nil {
 		return fmt.Errorf("queue the job: %w", err)
