@@ -13,11 +13,8 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -61,7 +58,7 @@ func New(inst *installation.Installation, logError func(request string, err erro
 func (s *Server) Staff() http.Handler {
 	mux, api := s.mux("Azekura")
 	s.addStaff(api)
-	return identify(mux)
+	return s.guard(mux)
 }
 
 // Operator is both sides, for the installation's own socket.
@@ -70,7 +67,7 @@ func (s *Server) Operator() http.Handler {
 	s.addStaff(api)
 	s.addOperator(api)
 	s.addReports(api)
-	return identify(mux)
+	return s.guard(mux)
 }
 
 func (s *Server) mux(title string) (*http.ServeMux, huma.API) {
@@ -79,51 +76,12 @@ func (s *Server) mux(title string) (*http.ServeMux, huma.API) {
 	config.Info.Description = "Every answer that holds a participant's data rests on an event of the audit log, whose index it names."
 	config.DocsPath = ""     // its page would load scripts from elsewhere
 	config.CreateHooks = nil // no $schema in answers
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strict}
+	config.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"session": {Type: "http", Scheme: "bearer", Description: "A session's token, from azekura session open."},
 	}
 	return mux, humago.New(mux, config)
-}
-
-func init() {
-	// Huma repeats the offending value in its error's details: it may be
-	// somebody's name.
-	plain := huma.NewError
-	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		e := plain(status, message, errs...)
-		if model, ok := e.(*huma.ErrorModel); ok {
-			for _, d := range model.Errors {
-				if d != nil {
-					d.Value = nil
-				}
-			}
-		}
-		return e
-	}
-}
-
-type requestKey struct{}
-
-var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-
-// identify gives each request an id, its own or ours, and says it back.
-func identify(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := r.Header.Get("X-Request-Id")
-		if !requestID.MatchString(id) {
-			var raw [8]byte
-			_, _ = rand.Read(raw[:]) // never fails: the program ends instead
-			id = hex.EncodeToString(raw[:])
-		}
-		w.Header().Set("X-Request-Id", id)
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
-	})
-}
-
-func request(ctx context.Context) string {
-	id, _ := ctx.Value(requestKey{}).(string)
-	return id
 }
 
 // Auth carries a session's token.
@@ -132,8 +90,8 @@ type Auth struct {
 }
 
 func (s *Server) session(a Auth) (access.Session, error) {
-	token, ok := strings.CutPrefix(a.Authorization, "Bearer ")
-	if !ok {
+	scheme, token, ok := strings.Cut(a.Authorization, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") { // RFC 9110, 11.1
 		return access.Session{}, access.ErrNoSession
 	}
 	return s.inst.Access.Authenticate(token)
@@ -152,12 +110,12 @@ var statuses = []struct {
 	{register.ErrConflict, http.StatusConflict},
 	{access.ErrExists, http.StatusConflict},
 	{keyring.ErrShredded, http.StatusGone},
+	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
+	{auditlog.ErrStopped, http.StatusServiceUnavailable},
 	{gate.ErrTooMany, http.StatusUnprocessableEntity},
 	{gate.ErrInvalid, http.StatusUnprocessableEntity},
 	{access.ErrInvalid, http.StatusUnprocessableEntity},
 	{errOperator, http.StatusUnprocessableEntity},
-	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
-	{auditlog.ErrStopped, http.StatusServiceUnavailable},
 	{context.Canceled, 499},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable},
 }
@@ -177,13 +135,16 @@ func (s *Server) problem(ctx context.Context, err error) error {
 		if known.err == context.DeadlineExceeded {
 			message = "the audit log or the database didn't answer in time, so nothing is opened; try again"
 		}
+		if known.status == http.StatusUnauthorized {
+			return huma.ErrorWithHeaders(huma.NewError(known.status, message), http.Header{"WWW-Authenticate": {"Bearer"}})
+		}
 		return huma.NewError(known.status, message)
 	}
 	s.logError(request(ctx), err)
 	if db.Unavailable(err) {
 		return huma.NewError(http.StatusServiceUnavailable, "the database can't answer now, so nothing is opened; try again")
 	}
-	return huma.NewError(http.StatusInternalServerError, "an internal error; the server's log has it under request "+request(ctx))
+	return huma.NewError(http.StatusInternalServerError, internalError(request(ctx)))
 }
 
 // post registers a POST operation: what a request asks stands in its body,

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,13 +12,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -47,7 +49,8 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 		return errors.Join(err, staff.Close())
 	}
 	servers := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}
-	failed := make(chan error, 2)
+	servers[0].WriteTimeout = time.Minute // its answers are small; whoever doesn't take one is cut off
+	failed := make(chan error, len(servers))
 	go func() {
 		failed <- servers[0].Serve(tls.NewListener(staff, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13,
 			NextProtos: []string{"http/1.1"}}))
@@ -58,19 +61,44 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	for _, server := range servers {
-		err = errors.Join(err, server.Shutdown(end))
-	}
-	return err
+	return errors.Join(err, s.end(context.WithoutCancel(ctx), servers))
 }
 
-// server bounds what a peer may cost. Writes have no limit of their own: a
-// report over millions takes its time; the operator's reads likewise.
+// end lets requests under way finish, for a while; those that don't are cut off,
+// and told to the log.
+func (s *Server) end(ctx context.Context, servers []*http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, server := range servers {
+		wg.Go(func() {
+			if errs[i] = server.Shutdown(ctx); errors.Is(errs[i], context.DeadlineExceeded) {
+				s.logError("-", errors.New("the server ends, and cuts off requests that were still under way"))
+				errs[i] = server.Close()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// server bounds what a peer may cost. Writes have no limit of their own on the
+// operator's side: a report over millions takes its time.
 func (s *Server) server(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+		MaxHeaderBytes: 16 << 10, ErrorLog: log.New(listenerLog{s}, "", 0)}
+}
+
+// listenerLog hears what net/http has to say. Of that only what the operator can
+// mend is passed on (too many open files); the rest are peers that break off.
+type listenerLog struct{ s *Server }
+
+func (l listenerLog) Write(line []byte) (int, error) {
+	if bytes.HasPrefix(line, []byte("http: Accept error")) {
+		l.s.logError("-", errors.New(string(bytes.TrimSpace(line))))
+	}
+	return len(line), nil
 }
 
 // listenSocket takes the place of a socket that a dead server left; the signer's
@@ -82,11 +110,14 @@ func listenSocket(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	// Nobody may slip in between its making and a chmod.
+	old := syscall.Umask(0o177)
 	l, err := net.Listen("unix", path)
+	syscall.Umask(old)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the operator: %w", err)
 	}
-	return l, os.Chmod(path, 0o600)
+	return l, nil
 }
 
 // CertFile is a self-made certificate's place in an installation's folder.
