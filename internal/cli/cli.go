@@ -28,6 +28,7 @@ import (
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // whoever asks a second time doesn't want to wait
 	if err := New().ExecuteContext(ctx); err != nil {
 		if errors.Is(err, context.Canceled) {
 			err = errors.New("stopped")
@@ -79,7 +80,7 @@ func (a *app) passphrase() ([]byte, error) {
 			}
 		}
 	}
-	return root.Passphrase("Passphrase of the root key: ", false)
+	return root.Passphrase("Passphrase of the root key", false)
 }
 
 // connect reaches the installation: through its server, or by opening it.

@@ -94,6 +94,8 @@ func (a *app) checkCommand() *cobra.Command {
 	return cmd
 }
 
+var errSearchBy = errors.New("search by one of --number, --ref, --name, --kana, --postal and --phone")
+
 func (a *app) searchCommand() *cobra.Command {
 	var r api.SearchRequest
 	by := map[string]*string{"number": new(string), "ref": new(string), "kana": new(string), "name": new(string), "postal": new(string), "phone": new(string)}
@@ -111,9 +113,12 @@ func (a *app) searchCommand() *cobra.Command {
 				continue
 			}
 			if r.By != "" {
-				return errors.New("search by one of --number, --ref, --name, --kana, --postal and --phone")
+				return errSearchBy
 			}
 			r.By, r.Value = index[name], *text
+		}
+		if r.By == "" {
+			return errSearchBy
 		}
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 			var answer api.SearchAnswer
@@ -167,7 +172,7 @@ func (a *app) changeCommand() *cobra.Command {
 		})
 	}
 	whoFlags(cmd, &r.Whom, &r.Reason)
-	cmd.Flags().StringToStringVar(&set, "set", nil, "a field and its new text; an account is bank,branch,type,number,holder with slashes between")
+	cmd.Flags().StringToStringVar(&set, "set", nil, "a field and its new text; an address is a postal code, a space and the text; an account is bank/branch/type/number/holder")
 	cmd.Flags().StringSliceVar(&r.Clear, "clear", nil, "fields to empty")
 	a.tokenFlag(cmd)
 	return cmd

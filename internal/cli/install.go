@@ -57,12 +57,12 @@ passphrase is a lost register.`,
 func (a *app) root(o *installation.CreateOptions, transit string) error {
 	if transit == "" {
 		var err error
-		o.Passphrase, err = root.Passphrase("A passphrase for the root key: ", true)
+		o.Passphrase, err = root.Passphrase("A passphrase for the root key", true)
 		return err
 	}
 	raw, err := os.ReadFile(transit)
 	if err != nil {
-		return err
+		return fmt.Errorf("read the KMS's settings: %w", err)
 	}
 	o.Transit = &root.TransitConfig{}
 	if err := json.Unmarshal(raw, o.Transit); err != nil {
@@ -78,12 +78,15 @@ func (a *app) recoverCommand() *cobra.Command {
 		Short: "Put the root key under a new passphrase, from its recovery copy",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := os.Open(identity)
-			if err != nil {
+			if _, err := installation.ReadConfig(a.dir); err != nil {
 				return err
 			}
+			f, err := os.Open(identity)
+			if err != nil {
+				return fmt.Errorf("open the recovery identity: %w", err)
+			}
 			defer f.Close()
-			p, err := root.Passphrase("A new passphrase for the root key: ", true)
+			p, err := root.Passphrase("A new passphrase for the root key", true)
 			if err != nil {
 				return err
 			}
@@ -115,7 +118,11 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			err = api.New(inst, logError).Serve(cmd.Context(), l, func(address string) {
-				fmt.Fprintf(cmd.OutOrStdout(), "serving https://%s (OpenAPI at /openapi.json), certificate %s\n", address, api.CertFile(a.dir))
+				cert := l.CertFile
+				if cert == "" {
+					cert = api.CertFile(a.dir)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "serving https://%s (OpenAPI at /openapi.json), certificate %s\n", address, cert)
 			})
 			if err != nil {
 				return err
@@ -127,5 +134,6 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&l.Address, "listen", "127.0.0.1:8443", "host and port for staff")
 	f.StringVar(&l.CertFile, "tls-cert", "", "the certificate's file; without it one is made, self-signed")
 	f.StringVar(&l.KeyFile, "tls-key", "", "the certificate's key")
+	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	return cmd
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -60,11 +61,12 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Serve a made-up register on loopback, with a session ready",
-		Long: `demo makes an installation of made-up people in azekura-demo (or --dir), opens a
-session and serves on loopback. It touches no installation that isn't a demo.`,
+		Long: `demo makes an installation of made-up people in azekura-demo (or --dir, or
+AZEKURA_DIR), opens a session and serves on loopback. It touches no installation
+that isn't a demo.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !cmd.Flags().Changed("dir") {
+			if !cmd.Flags().Changed("dir") && os.Getenv("AZEKURA_DIR") == "" {
 				a.dir = "azekura-demo"
 			}
 			return a.demo(cmd, n, listen)
@@ -77,6 +79,11 @@ session and serves on loopback. It touches no installation that isn't a demo.`,
 
 func (a *app) demo(cmd *cobra.Command, n int64, listen string) error {
 	ctx := cmd.Context()
+	// Its passphrase and its session's token lie about.
+	host, _, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return errors.New("a demo listens on loopback only, such as 127.0.0.1:8443")
+	}
 	config, err := installation.ReadConfig(a.dir)
 	switch {
 	case errors.Is(err, installation.ErrNone):
@@ -88,6 +95,11 @@ func (a *app) demo(cmd *cobra.Command, n int64, listen string) error {
 		return err
 	case !config.MadeUp:
 		return errors.New("this folder holds a real installation; a demo makes its own")
+	default:
+		// A demo that was stopped while it imported goes on.
+		if err := importMadeUp(ctx, a.dir, a.passphrase); err != nil {
+			return err
+		}
 	}
 	inst, err := installation.Open(ctx, a.dir, a.passphrase)
 	if err != nil {
@@ -111,36 +123,72 @@ In another terminal, try:
 	return errors.Join(err, inst.Close())
 }
 
+// madeUpFile holds the people of a made-up installation until they are in.
+const madeUpFile = "made-up.csv"
+
 // makeUp makes an installation of made-up people, whose passphrase lies beside it.
 func makeUp(ctx context.Context, dir, database string, n int64, seed uint64) error {
 	passphrase := rand.Text()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	people := filepath.Join(dir, madeUpFile)
+	if err := writePeople(ctx, people+".new", n, seed); err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(dir, demoPassphrase), passphrase+"\n"); err != nil {
+		return err
+	}
+	if err := os.Rename(people+".new", people); err != nil {
+		return err
+	}
 	if _, err := installation.Create(ctx, dir, installation.CreateOptions{Database: database, Passphrase: []byte(passphrase), WorkFactor: 12, MadeUp: true}); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, demoPassphrase), []byte(passphrase+"\n"), 0o600); err != nil {
-		return err
-	}
-	people := filepath.Join(dir, "made-up.csv")
-	f, err := os.Create(people)
+	return importMadeUp(ctx, dir, func() ([]byte, error) { return []byte(passphrase), nil })
+}
+
+// writeNew replaces nothing: the folder may not be ours.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(population.WriteCSV(ctx, f, seed, n, nil), f.Close()); err != nil {
-		return err
-	}
-	inst, err := installation.Open(ctx, dir, func() ([]byte, error) { return []byte(passphrase), nil })
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+func writePeople(ctx context.Context, path string, n int64, seed uint64) error {
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
+	return errors.Join(population.WriteCSV(ctx, f, seed, n, nil), f.Close())
+}
+
+// importMadeUp imports the people that wait in an installation's folder, if any.
+func importMadeUp(ctx context.Context, dir string, passphrase func() ([]byte, error)) error {
+	people := filepath.Join(dir, madeUpFile)
 	file, size, err := register.OpenFile(people)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return errors.Join(err, inst.Close())
+		return err
+	}
+	defer file.Close()
+	inst, err := installation.Open(ctx, dir, passphrase)
+	if err != nil {
+		return err
 	}
 	at, err := inst.Register.FileImport(ctx, file, size)
-	if err == nil {
+	if err == nil && !at.Finished {
 		_, err = inst.Register.Run(ctx, at, file, register.ImportOptions{Options: rowfile.Options{}})
 	}
-	return errors.Join(err, file.Close(), inst.Close(), os.Remove(people))
+	if err = errors.Join(err, inst.Close()); err != nil {
+		return err
+	}
+	return os.Remove(people)
 }
 
 func demoSession(ctx context.Context, inst *installation.Installation) error {

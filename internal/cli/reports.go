@@ -28,6 +28,7 @@ func (a *app) exposureCommand() *cobra.Command {
 	}
 	asJSON := jsonFlag(cmd)
 	asCSV := cmd.Flags().Bool("csv", false, "print a line for each participant")
+	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		r.Format = "table"
 		if *asJSON {
