@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"context"
+	"flag"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -17,7 +18,14 @@ import (
 	"azekura/population"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv("AZEKURA_SOAK") == "1" {
+		if err := flag.Set("rapid.checks", "2000"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(pgtest.Main(m))
+}
 
 var why = gate.Why{Purpose: "enquiry", Case: "C-1"}
 

@@ -95,7 +95,12 @@ func (g *Gate) openSet(ctx context.Context, s access.Session, info auditlog.SetI
 	failed := make(chan error, 1)
 	go func() {
 		defer close(ordered)
+		var next int64
 		failed <- auditlog.EachBlock(ctx, g.db, g.log.ID(), info.ID, func(block int64, sealed []byte) error {
+			if block != next {
+				return fmt.Errorf("%w: block %d of the set isn't in its place", auditlog.ErrNoReceipt, next)
+			}
+			next++
 			result := make(chan openedBlock, 1)
 			select {
 			case ordered <- result:

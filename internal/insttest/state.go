@@ -35,7 +35,7 @@ type State struct {
 // was killed. The log's isn't: the test's own acts are in it.
 var tables = []string{"keyring_participant", "register_version", "register_index", "register_import", "register_reject"}
 
-// Look opens the whole register.
+// Look opens the whole register, but for the shredded.
 func Look(t testing.TB, i *installation.Installation, s access.Session) State {
 	t.Helper()
 	state := State{People: map[string]Person{}, Rows: map[string]int64{}}
@@ -47,6 +47,9 @@ func Look(t testing.TB, i *installation.Installation, s access.Session) State {
 	}
 	all := field.SetOf(field.All()...)
 	_, err := i.Gate.OpenSet(t.Context(), s, gate.SetRequest{Why: Why, Job: "look", Fields: all}, Members(t.Context(), i, all), func(o gate.Opened) error {
+		if o.Values == nil { // shredded
+			return nil
+		}
 		ref := o.Values[field.Ref]
 		if _, twice := state.People[ref]; twice {
 			t.Errorf("two participants have one ref")

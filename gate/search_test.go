@@ -1,0 +1,153 @@
+package gate_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"azekura/auditlog"
+	"azekura/gate"
+	"azekura/internal/installation"
+	"azekura/internal/insttest"
+	"azekura/register/field"
+	"azekura/register/value"
+)
+
+// hanako is found by everything that a record is indexed by, former values too.
+const hanako = `{"ref":"H-1","number":"1234567890","name":"髙橋　花子","kana":"タカハシ　ハナコ","romaji":"TAKAHASHI HANAKO","birth":"1950-04-12",` +
+	`"sex":"F","postal_code":"1000005","address":"東京都千代田区丸の内二丁目1","phone":"03-1234-5678","email":"hanako@example.invalid",` +
+	`"former":[{"name":"渡邉　花子","kana":"ワタナベ　ハナコ"},{"postal_code":"5300001","address":"大阪府大阪市北区梅田1"}]}` + "\n"
+
+func withHanako(t *testing.T, f func(t *testing.T, r *room)) {
+	t.Helper()
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		insttest.Import(t, i, append([]byte(hanako), insttest.NDJSON(t, 1, 50)...))
+		f(t, &room{Installation: i, s: insttest.Caseworker(t, i), people: insttest.People(1, 50)})
+	})
+}
+
+func TestSearch(t *testing.T) {
+	withHanako(t, func(t *testing.T, r *room) {
+		for _, c := range []struct {
+			by            value.Kind
+			first, second string
+		}{
+			{value.KindNumber, "1234567890", ""}, {value.KindNumber, "１２３４－５６７８９０", ""},
+			{value.KindRef, "H-1", ""},
+			{value.KindNameBirth, "髙橋　花子", "1950-04-12"}, {value.KindNameBirth, "高橋花子", "昭和25年4月12日"}, {value.KindNameBirth, "高橋 花子", "S25.4.12"},
+			{value.KindKanaBirth, "タカハシ　ハナコ", "1950-04-12"}, {value.KindKanaBirth, "ﾀｶﾊｼ ﾊﾅｺ", "1950-04-12"}, {value.KindKanaBirth, "たかはし はなこ", "19500412"},
+			{value.KindPostalBirth, "100-0005", "1950-04-12"}, {value.KindPostalBirth, "〒１００－０００５", "1950-04-12"},
+			{value.KindPhone, "0312345678", ""}, {value.KindPhone, "+81 3-1234-5678", ""},
+			{value.KindNameBirth, "渡辺花子", "1950-04-12"}, {value.KindKanaBirth, "ﾜﾀﾅﾍﾞﾊﾅｺ", "1950-04-12"}, {value.KindPostalBirth, "5300001", "1950-04-12"},
+		} {
+			events := r.size()
+			found, err := r.Gate.Search(t.Context(), r.s, gate.SearchRequest{Why: why, By: c.by, First: c.first, Second: c.second})
+			if err != nil || len(found) != 1 {
+				t.Errorf("by %s, %s: %d found: %v", c.by, c.first, len(found), err)
+				continue
+			}
+			want := map[field.Field]string{field.Name: "髙＊＊＊＊", field.Birth: "1950", field.Address: "東京都"}
+			if fmt.Sprint(found[0].Mask) != fmt.Sprint(want) {
+				t.Errorf("by %s: the mask has fields %v, or shows more than it may", c.by, len(found[0].Mask))
+			}
+			r.sawMask(t, events, found[0])
+		}
+	})
+}
+
+// sawMask wants a search and the opening of one mask in the log, and no more.
+func (r *room) sawMask(t *testing.T, index int64, c gate.Candidate) {
+	t.Helper()
+	e := r.since(t, index)
+	if len(e) != 2 || e[0].Action != auditlog.Search || e[0].Outcome != "ok" || !strings.Contains(string(e[0].Detail), `"candidates":1`) {
+		t.Fatalf("%+v", e)
+	}
+	if e[1].Action != auditlog.Show || e[1].Index != c.Event || e[1].Participant != c.Participant || e[1].Opened() != field.SetOf(field.Existence, field.Mask) {
+		t.Errorf("%+v", e[1])
+	}
+}
+
+func TestSearchFindsNobody(t *testing.T) {
+	withHanako(t, func(t *testing.T, r *room) {
+		for _, c := range []gate.SearchRequest{
+			{By: value.KindNumber, First: "1234567891"}, {By: value.KindNameBirth, First: "髙橋　花子", Second: "1950-04-13"},
+			{By: value.KindRef, First: "1234567890"}, // a number is no ref, though both are indexed
+		} {
+			c.Why = why
+			events := r.size()
+			if found, err := r.Gate.Search(t.Context(), r.s, c); err != nil || len(found) != 0 {
+				t.Errorf("%s: %d found, %v", c.By, len(found), err)
+			}
+			if e := r.since(t, events); len(e) != 1 || e[0].Action != auditlog.Search || e[0].Outcome != "none" {
+				t.Errorf("%s: %+v", c.By, e)
+			}
+		}
+		for _, c := range []gate.SearchRequest{{By: value.KindNumber, First: "12345678901234"}, {By: 99, First: "x"}, {By: value.KindPhone, First: "髙橋　花子"},
+			{By: value.KindNameBirth, First: "髙橋　花子"}, {By: value.KindRef, First: "H-1", Second: "1950-04-12"}} {
+			c.Why = why
+			_, err := r.Gate.Search(t.Context(), r.s, c)
+			if !errors.Is(err, gate.ErrInvalid) || strings.Contains(err.Error(), "髙橋") || strings.Contains(err.Error(), "12345") {
+				t.Errorf("%s: %v", c.By, err)
+			}
+		}
+	})
+}
+
+// TestTooMany: eleven people of one name and birth are too many to show; ten
+// aren't.
+func TestTooMany(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		var file strings.Builder
+		for n := range gate.MaxCandidates {
+			fmt.Fprintf(&file, `{"ref":"N-%d","number":"98000000%02d","name":"佐藤　一","birth":"1950-04-12"}`+"\n", n, n)
+		}
+		insttest.Import(t, i, []byte(file.String()))
+		r := &room{Installation: i, s: insttest.Caseworker(t, i)}
+		request := gate.SearchRequest{Why: why, By: value.KindNameBirth, First: "佐藤一", Second: "1950-04-12"}
+		if found, err := i.Gate.Search(t.Context(), r.s, request); err != nil || len(found) != gate.MaxCandidates {
+			t.Fatalf("%d found, %v", len(found), err)
+		}
+		insttest.Import(t, i, []byte(`{"ref":"N-x","number":"9900000000","name":"佐藤　一","birth":"1950-04-12"}`+"\n"))
+		events := r.size()
+		if found, err := i.Gate.Search(t.Context(), r.s, request); !errors.Is(err, gate.ErrTooMany) || len(found) != 0 {
+			t.Errorf("%d found, %v", len(found), err)
+		}
+		if e := r.since(t, events); len(e) != 1 || e[0].Action != auditlog.Search || e[0].Outcome != "too many" {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+func TestCheck(t *testing.T) {
+	withHanako(t, func(t *testing.T, r *room) {
+		for _, c := range []struct {
+			field field.Field
+			claim string
+			want  string
+		}{
+			{field.Name, "髙橋　花子", "yes"}, {field.Name, "高橋花子", "yes"}, {field.Name, "渡邉　花子", "no"}, {field.Name, "高橋花", "no"},
+			{field.Kana, "ﾀｶﾊｼﾊﾅｺ", "yes"}, {field.Kana, "たかはしはなこ", "yes"}, {field.Romaji, "Takahashi Hanako", "yes"},
+			{field.Birth, "昭和25年4月12日", "yes"}, {field.Birth, "1950-04-13", "no"}, {field.Number, "1234-567890", "yes"}, {field.Number, "1234567891", "no"},
+			{field.Address, "東京都千代田区丸の内2丁目1", "yes"}, {field.Address, "大阪府大阪市北区梅田1", "no"}, {field.Phone, "03 1234 5678", "yes"},
+			{field.Email, "HANAKO@example.invalid", "yes"}, {field.Sex, "F", "yes"}, {field.Ref, "H-1", "yes"},
+			{field.Account, "0001\t001\t1\t1234567\tﾀｶﾊｼ ﾊﾅｺ", "no"}, // she has none
+		} {
+			events := r.size()
+			yes, err := r.Gate.Check(t.Context(), r.s, gate.CheckRequest{Who: gate.Who{Ref: "H-1"}, Why: why, Field: c.field, Claim: c.claim})
+			if err != nil || yes != (c.want == "yes") {
+				t.Errorf("%s: %v, %v", c.field, yes, err)
+			}
+			e := r.since(t, events)
+			if len(e) != 2 || e[0].Action != auditlog.Check || e[1].Action != auditlog.Checked || e[1].Outcome != c.want || e[0].Participant != e[1].Participant ||
+				!strings.Contains(string(e[1].Detail), fmt.Sprintf(`"check":%d`, e[0].Index)) {
+				t.Errorf("%s: %+v", c.field, e)
+			}
+		}
+		events := r.size()
+		_, err := r.Gate.Check(t.Context(), r.s, gate.CheckRequest{Who: gate.Who{Ref: "H-1"}, Why: why, Field: field.Birth, Claim: "12345678901234"})
+		if !errors.Is(err, gate.ErrInvalid) || strings.Contains(err.Error(), "1234") || r.size() != events {
+			t.Errorf("%v, %d events", err, r.size()-events)
+		}
+	})
+}
