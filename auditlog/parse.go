@@ -43,7 +43,11 @@ func (e *Event) parse(line []byte, copied string) bool {
 	action, known := parseAction(string(s.until('"')))
 	s.bad = s.bad || !known
 	e.Action = action
+	yes := bytes.HasPrefix(s.rest, outcomeYes)
 	e.Outcome = s.text(`,"outcome":"`)
+	if yes { // without its texts too an event must tell what it opened
+		e.Outcome = "yes"
+	}
 	e.Purpose = s.text(`,"purpose":"`)
 	e.Case = s.text(`,"case":"`)
 	e.Staff = s.text(`,"staff":"`)
@@ -75,6 +79,8 @@ func (e *Event) parse(line []byte, copied string) bool {
 	s.want(`}`)
 	return !s.bad && len(s.rest) == 0
 }
+
+var outcomeYes = []byte(`,"outcome":"yes"`)
 
 // scanner reads a line from its start; once bad, it stays bad.
 type scanner struct {

@@ -187,13 +187,17 @@ func (a *agency) crowd(t *testing.T, s *server, tokens []string, rnd *rand.Rand)
 	return w
 }
 
-// one reads or searches once. It sees the request through, whatever happens to
+// one reads, searches or checks once. It sees the request through, whatever happens to
 // the server.
 func (c *client) one(s *server, p *population.Person, rnd *rand.Rand) {
 	var err error
-	if rnd.IntN(4) == 0 {
+	switch rnd.IntN(8) {
+	case 0, 1:
 		err = c.search(context.Background(), s, p.Number)
-	} else {
+	case 2:
+		// It opens nothing that leaves; it is here for what its events do to the log.
+		_, _, err = c.ask(context.Background(), s, "/v1/check", api.CheckRequest{Whom: api.Whom{Ref: p.Ref}, Reason: why, Field: "number", Claim: p.Number})
+	default:
 		_, err = c.read(context.Background(), s, p.Ref, choices[rnd.IntN(len(choices))])
 	}
 	if err != nil {
