@@ -182,16 +182,23 @@ func (l *Log) head(ctx context.Context) (size int64, root Hash, err error) {
 // catchUp signs what was committed before a crash and not yet signed. Receipts
 // for it never went out, so this over-counts by one batch at most.
 func (l *Log) catchUp(ctx context.Context) error {
-	signed, _ := l.signer.Head()
 	size := l.tree.size()
-	var leaves []Hash
-	if err := eachLine(ctx, l.db, l.id, signed, size, func(_ int64, line []byte) error {
-		leaves = append(leaves, tlog.RecordHash(line))
-		return nil
-	}); err != nil {
-		return err
+	for {
+		signed, _ := l.signer.Head()
+		var leaves []Hash
+		if err := eachLine(ctx, l.db, l.id, signed, size, func(_ int64, line []byte) error {
+			leaves = append(leaves, tlog.RecordHash(line))
+			return nil
+		}); err != nil {
+			return err
+		}
+		err := l.signer.Extend(leaves, size, l.tree.root())
+		// A log of this process that just lost its lead may still be signing
+		// its last batches.
+		if now, _ := l.signer.Head(); !errors.Is(err, ErrSigner) || now == signed {
+			return err
+		}
 	}
-	return l.signer.Extend(leaves, size, l.tree.root())
 }
 
 // Record waits until the entry's events are durable and returns a receipt for

@@ -195,6 +195,9 @@ func (in *installation) tamper(t *testing.T, c tampering) {
 	if r.OK || r.FirstBad != c.first || r.BadEnd != end || !strings.Contains(r.Problem, c.says) {
 		t.Errorf("want %d to %d, %q\ngot %+v", c.first, end, c.says, r)
 	}
+	if size > 1000 && !soak {
+		return
+	}
 	// Without the signer's help the answer may be wider, but never wrong.
 	r, err = auditlog.Verify(t.Context(), tx, 1, size, root, auditlog.VerifyOptions{Workers: 1})
 	ok(t, err)
