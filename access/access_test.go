@@ -1,0 +1,342 @@
+package access_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"azekura/access"
+	"azekura/auditlog"
+	"azekura/internal/installation"
+	"azekura/internal/insttest"
+	"azekura/internal/pgtest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// event is the event of an index.
+func event(t *testing.T, i *installation.Installation, index int64) auditlog.Event {
+	t.Helper()
+	events := insttest.Events(t, i)
+	if index < 0 || index >= int64(len(events)) {
+		t.Fatalf("there is no event %d", index)
+	}
+	return events[index]
+}
+
+// idx is the event's index that a row carries.
+func idx(t *testing.T, i *installation.Installation, sql string, args ...any) (n int64) {
+	t.Helper()
+	if err := i.DB.QueryRow(t.Context(), sql, args, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestGrantsAreEvents: each grant is in the log, and its row says where.
+func TestGrantsAreEvents(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		staff, err := i.Access.AddStaff(t.Context(), "s-1", "supervisor", "o-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		device, err := i.Access.AddDevice(t.Context(), "d-1", "o-2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, token, err := i.Access.OpenSession(t.Context(), "s-1", "d-1", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		live, err := i.Access.Authenticate(token)
+		if err != nil || live.Role() != "supervisor" || live.ID().String() != session.ID {
+			t.Fatal(err, live.Role())
+		}
+		for _, c := range []struct {
+			sql    string
+			event  int64
+			detail string
+		}{
+			{"SELECT idx FROM access_staff WHERE staff_id = 's-1'", staff.Event, `{"grants":"staff","office":"o-1","role":"supervisor","staff":"s-1"}`},
+			{"SELECT idx FROM access_device WHERE device_id = 'd-1'", device.Event, `{"device":"d-1","grants":"device","office":"o-2"}`},
+			{"SELECT idx FROM access_session", session.Event, `{"expires":"` + session.Expires.Format(time.RFC3339) + `","grants":"session"}`},
+		} {
+			e := event(t, i, c.event)
+			if n := idx(t, i, c.sql); n != c.event || e.Action != auditlog.Grant || e.Outcome != "ok" || string(e.Detail) != c.detail {
+				t.Errorf("row %d, event %+v", n, e)
+			}
+		}
+		if e := event(t, i, session.Event); e.Session != live.ID() || e.Staff != "s-1" || e.Device != "d-1" || e.Role != "supervisor" || e.SessionSeq != 1 {
+			t.Errorf("%+v", e)
+		}
+		closed, err := i.Access.CloseSession(t.Context(), live.ID())
+		if err != nil || closed.Closed == nil || closed.Event != session.Event {
+			t.Fatalf("%v %+v", err, closed)
+		}
+		last := i.Log.Committed() - 1
+		if e := event(t, i, last); e.Action != auditlog.Contain || e.Session != live.ID() || string(e.Detail) != `{"contains":"session"}` {
+			t.Errorf("%+v", e)
+		}
+		if again, err := i.Access.CloseSession(t.Context(), live.ID()); err != nil || i.Log.Committed() != last+1 || again.Closed == nil {
+			t.Errorf("closing twice: %v", err)
+		}
+		if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) || i.Access.Still(live) == nil {
+			t.Error("a closed session is live:", err)
+		}
+	})
+}
+
+// TestRefusals: what isn't granted leaves neither an event nor a row.
+func TestRefusals(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		insttest.Caseworker(t, i)
+		events := i.Log.Committed()
+		staff := func(id, role, office string) error {
+			_, err := i.Access.AddStaff(t.Context(), id, role, office)
+			return err
+		}
+		device := func(id, office string) error { _, err := i.Access.AddDevice(t.Context(), id, office); return err }
+		session := func(staff, device string, lasts time.Duration) error {
+			_, token, err := i.Access.OpenSession(t.Context(), staff, device, lasts)
+			if token != "" {
+				t.Error("a token came with an error")
+			}
+			return err
+		}
+		for name, c := range map[string]struct{ err, want error }{
+			"staff again":          {staff("s-1", "auditor", "o-1"), access.ErrExists},
+			"device again":         {device("d-1", "o-2"), access.ErrExists},
+			"no role":              {staff("s-2", "", "o-1"), access.ErrInvalid},
+			"unknown role":         {staff("s-2", "root", "o-1"), access.ErrInvalid},
+			"no id":                {staff("", "auditor", "o-1"), access.ErrInvalid},
+			"a name as id":         {staff("髙橋花子", "auditor", "o-1"), access.ErrInvalid},
+			"capitals":             {staff("S-2", "auditor", "o-1"), access.ErrInvalid},
+			"a line end":           {staff("s-2\n", "auditor", "o-1"), access.ErrInvalid},
+			"a dash first":         {device("-d", "o-1"), access.ErrInvalid},
+			"a long id":            {device(strings.Repeat("d", 33), "o-1"), access.ErrInvalid},
+			"no office":            {device("d-2", ""), access.ErrInvalid},
+			"an odd office":        {staff("s-2", "auditor", "o 1"), access.ErrInvalid},
+			"no time":              {session("s-1", "d-1", 0), access.ErrInvalid},
+			"less than no time":    {session("s-1", "d-1", -time.Hour), access.ErrInvalid},
+			"too long":             {session("s-1", "d-1", access.MaxSession+1), access.ErrInvalid},
+			"nobody's session":     {session("s-9", "d-1", time.Hour), access.ErrNotFound},
+			"session on no device": {session("s-1", "d-9", time.Hour), access.ErrNotFound},
+		} {
+			if !errors.Is(c.err, c.want) {
+				t.Errorf("%s: %v, not %v", name, c.err, c.want)
+			}
+		}
+		if _, err := i.Access.CloseSession(t.Context(), 1); !errors.Is(err, access.ErrNotFound) {
+			t.Error(err)
+		}
+		for _, token := range []string{"", "azs_", "azs_" + strings.Repeat("A", 43), strings.Repeat("x", 1<<16)} {
+			if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+				t.Errorf("%d bytes of token: %v", len(token), err)
+			}
+		}
+		if err := i.Access.Still(access.Session{}); !errors.Is(err, access.ErrNoSession) || (access.Session{}).Live() {
+			t.Error("nobody's session is live:", err)
+		}
+		rows := insttest.Count(t, i, "access_staff") + insttest.Count(t, i, "access_device") + insttest.Count(t, i, "access_session")
+		if i.Log.Committed() != events || rows != 3 {
+			t.Errorf("%d events and %d rows came of it", i.Log.Committed()-events, rows-3)
+		}
+	})
+}
+
+// TestExpiry: a session ends by itself.
+func TestExpiry(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		insttest.Caseworker(t, i)
+		_, token, err := i.Access.OpenSession(t.Context(), "s-1", "d-1", 300*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := i.Access.Authenticate(token)
+		if err != nil { // a slow machine came too late; the rest holds all the same
+			t.Log(err)
+		}
+		for i.Access.Still(s) == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTokenIsNowhere: of a token only the hash is kept, in the database and in
+// every file beside it.
+func TestTokenIsNowhere(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		_, token := insttest.Session(t, i, "s-1", "caseworker", "d-1")
+		if len(token) != len("azs_")+43 {
+			t.Errorf("a token of %d characters", len(token))
+		}
+		var hash []byte
+		if err := i.DB.QueryRow(t.Context(), "SELECT token_hash FROM access_session", nil, &hash); err != nil || len(hash) != 32 {
+			t.Fatal(err, len(hash))
+		}
+		for _, e := range insttest.Events(t, i) {
+			if strings.Contains(fmt.Sprintf("%+v", e)+string(e.Detail), token[4:]) {
+				t.Errorf("event %d holds the token", e.Index)
+			}
+		}
+		entries, err := os.ReadDir(i.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			if entry.IsDir() {
+				continue
+			}
+			content, err := os.ReadFile(i.Dir + "/" + entry.Name())
+			if err != nil || strings.Contains(string(content), token[4:]) {
+				t.Errorf("%s holds the token, or can't be read: %v", entry.Name(), err)
+			}
+		}
+	})
+}
+
+// TestRestart: what was granted is there after a restart, and what was ended
+// stays ended.
+func TestRestart(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		dir := insttest.New(t, engine)
+		i := insttest.Open(t, dir)
+		_, kept := insttest.Session(t, i, "s-1", "caseworker", "d-1")
+		ended, endedToken := insttest.Session(t, i, "s-2", "auditor", "d-2")
+		if _, err := i.Access.CloseSession(t.Context(), ended.ID()); err != nil {
+			t.Fatal(err)
+		}
+		staff, devices, sessions := i.Access.Staff(), i.Access.Devices(), i.Access.Sessions()
+		if err := i.Close(); err != nil {
+			t.Fatal(err)
+		}
+		i = insttest.Open(t, dir)
+		if diff := cmp.Diff(staff, i.Access.Staff()); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff(devices, i.Access.Devices()); diff != "" {
+			t.Error(diff)
+		}
+		now := i.Access.Sessions()
+		for n := range now { // the row has the event's time, memory that of the request
+			if (now[n].Closed == nil) != (sessions[n].Closed == nil) {
+				t.Errorf("session %d is closed, or isn't any more", n)
+			}
+			now[n].Closed, sessions[n].Closed, sessions[n].Expires = nil, nil, sessions[n].Expires.Truncate(time.Microsecond)
+		}
+		if diff := cmp.Diff(sessions, now); diff != "" {
+			t.Error(diff)
+		}
+		if s, err := i.Access.Authenticate(kept); err != nil || s.Role() != "caseworker" {
+			t.Error(err)
+		}
+		if _, err := i.Access.Authenticate(endedToken); !errors.Is(err, access.ErrNoSession) {
+			t.Error("a closed session lives again:", err)
+		}
+	})
+}
+
+// TestTogether grants from many callers at once, some of whom want the same.
+func TestTogether(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		made, tokens := 0, map[string]bool{}
+		for n := range 32 {
+			wg.Go(func() {
+				_, err := i.Access.AddStaff(t.Context(), fmt.Sprintf("s-%d", n%8), "caseworker", "o-1")
+				if err != nil && !errors.Is(err, access.ErrExists) {
+					t.Error(err)
+				}
+				if _, err := i.Access.AddDevice(t.Context(), fmt.Sprintf("d-%d", n), "o-1"); err != nil {
+					t.Error(err)
+				}
+				_, token, errOpen := i.Access.OpenSession(t.Context(), fmt.Sprintf("s-%d", n%8), fmt.Sprintf("d-%d", n), time.Hour)
+				if errOpen != nil {
+					t.Error(errOpen)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				tokens[token] = true
+				if err == nil {
+					made++
+				}
+			})
+		}
+		wg.Wait()
+		if made != 8 || len(i.Access.Staff()) != 8 || len(i.Access.Devices()) != 32 || len(i.Access.Sessions()) != 32 || len(tokens) != 32 {
+			t.Errorf("%d of 8 staff, %d devices, %d sessions, %d tokens", made, len(i.Access.Devices()), len(i.Access.Sessions()), len(tokens))
+		}
+		list := i.Access.Sessions()
+		if !slices.IsSortedFunc(list, func(a, b access.SessionInfo) int { return int(a.Event - b.Event) }) {
+			t.Error("the sessions aren't in their order")
+		}
+		if n := len(i.Access.Of("s-3", "")); n != 4 {
+			t.Errorf("%d sessions of a staff member, not 4", n)
+		}
+		if a, b := i.Access.Of("s-3", "d-3"), i.Access.Of("", "d-3"); len(a) != 1 || !slices.Equal(a, b) {
+			t.Errorf("sessions of a device: %v, %v", a, b)
+		}
+	})
+}
+
+// TestCallerGoes: a caller who gives up doesn't leave a grant that the log has
+// and the directory doesn't know.
+func TestCallerGoes(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		for n := range 60 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n)*50*time.Microsecond)
+			_, err := i.Access.AddStaff(ctx, fmt.Sprintf("s-%d", n), "caseworker", "o-1")
+			cancel()
+			known := slices.ContainsFunc(i.Access.Staff(), func(s access.Staff) bool { return s.ID == fmt.Sprintf("s-%d", n) })
+			if known != (err == nil) {
+				t.Errorf("staff %d: known %v, error %v", n, known, err)
+			}
+		}
+		if n := int(insttest.Count(t, i, "access_staff")); n != len(i.Access.Staff()) {
+			t.Errorf("%d rows, and %d staff members are known", n, len(i.Access.Staff()))
+		}
+	})
+}
+
+// TestClosingIsRecorded: a session whose closing couldn't be recorded is dead all
+// the same, and closing it again records it.
+func TestClosingIsRecorded(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		s := insttest.Caseworker(t, i)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		tx, err := i.DB.Begin(t.Context()) // so that there is something to wait for
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = i.Access.CloseSession(gone, s.ID())
+		tx.Rollback()
+		if err == nil {
+			t.Fatal("a caller who had gone closed a session")
+		}
+		if i.Access.Still(s) == nil {
+			t.Error("the session lives")
+		}
+		if info, err := i.Access.CloseSession(t.Context(), s.ID()); err != nil || info.Closed == nil {
+			t.Fatal(err)
+		}
+		if n := idx(t, i, "SELECT count(*) FROM access_session WHERE closed_us > 0"); n != 1 {
+			t.Error("the closing isn't in the table")
+		}
+		if e := event(t, i, i.Log.Committed()-1); e.Action != auditlog.Contain {
+			t.Errorf("%+v", e)
+		}
+	})
+}
