@@ -64,7 +64,7 @@ func (t *table) figures(f Figures) {
 	rows := []row{{t.words.people, t.words.field}}
 	byCount := func(a, b string) int { return cmp.Or(cmp.Compare(f.Fields[b], f.Fields[a]), cmp.Compare(a, b)) }
 	for _, name := range slices.SortedFunc(maps.Keys(f.Fields), byCount) {
-		rows = append(rows, row{grouped(f.Fields[name]), t.language.fieldName(name)})
+		rows = append(rows, row{grouped(f.Fields[name]), t.language.FieldName(name)})
 	}
 	t.counts(rows)
 	rows = []row{{t.words.people, t.words.combination}}
@@ -72,7 +72,7 @@ func (t *table) figures(f Figures) {
 	for ; len(rest) > 0 && len(rows) <= tableCombinations; rest = rest[1:] {
 		names := make([]string, len(rest[0].Fields))
 		for i, name := range rest[0].Fields {
-			names[i] = t.language.fieldName(name)
+			names[i] = t.language.FieldName(name)
 		}
 		rows = append(rows, row{grouped(rest[0].Participants), strings.Join(names, t.words.join)})
 	}

@@ -79,8 +79,8 @@ var japaneseFields = map[field.Field]string{
 	field.Ref: "機関内番号", field.Award: "年金給付", field.Existence: "登録の有無", field.Mask: "候補の伏せ字表示",
 }
 
-// fieldName is a field's, given by the name that figures have it under.
-func (l Language) fieldName(name string) string {
+// FieldName is a field's name in the language, given by the name that figures have it under.
+func (l Language) FieldName(name string) string {
 	if l == Japanese {
 		for f, ja := range japaneseFields {
 			if f.String() == name {

@@ -29,9 +29,13 @@ func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // whoever asks a second time doesn't want to wait
-	if err := New().ExecuteContext(ctx); err != nil {
-		if errors.Is(err, context.Canceled) {
+	cmd := New()
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		switch {
+		case errors.Is(err, context.Canceled):
 			err = errors.New("stopped")
+		case errors.Is(err, installation.ErrNone):
+			err = fmt.Errorf("%s: %w", cmd.PersistentFlags().Lookup("dir").Value, err)
 		}
 		fmt.Fprintln(os.Stderr, "azekura:", err)
 		return 1
@@ -72,12 +76,8 @@ Start with azekura demo, or make an installation with azekura init.`,
 // its own beside it.
 func (a *app) passphrase() ([]byte, error) {
 	if os.Getenv(root.EnvPassphraseFile) == "" {
-		config, err := installation.ReadConfig(a.dir)
-		if err == nil && config.MadeUp {
-			raw, err := os.ReadFile(filepath.Join(a.dir, demoPassphrase))
-			if err == nil {
-				return []byte(strings.TrimSpace(string(raw))), nil
-			}
+		if passphrase, ok := installation.MadeUpPassphrase(a.dir); ok {
+			return passphrase, nil
 		}
 	}
 	return root.Passphrase("Passphrase of the root key", false)

@@ -1,7 +1,138 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"azekura/drill"
+	"azekura/drill/thief"
+	"azekura/incident"
+
+	"github.com/spf13/cobra"
+)
 
 func (a *app) drillCommand() *cobra.Command {
-	return &cobra.Command{Use: "drill", Short: "Re-enact an incident against an installation of its own"}
+	cmd := &cobra.Command{Use: "drill", Short: "Re-enact an incident against an installation of its own"}
+	cmd.AddCommand(juneCommand(), attackerCommand())
+	return cmd
+}
+
+func juneCommand() *cobra.Command {
+	o := drill.Options{}
+	var theft int64
+	var lang string
+	cmd := &cobra.Command{
+		Use:   drill.June2015 + " [-n N] [--seed S]",
+		Short: "Japan Pension Service, 2015: one infected PC with a live session",
+		Long: `june-2015 makes a register of made-up people in a folder of its own, serves it, lets
+honest staff work with it, and lets a thief read it through the live session of one
+infected PC, for as long as --seconds says. Then it holds what the thief wrote down
+against the exposure that Azekura computes from its log, and verifies the log.
+
+It exits with 1 if the thief obtained anything that the exposure lacks.
+drill/PROTOCOL.md says how any other program plays the thief.`,
+		Example: `  azekura drill june-2015 -n 100000
+  azekura drill june-2015 --keep drill-1 && azekura --dir drill-1 exposure --device pc-01
+  azekura drill june-2015 --attacker ./my-thief --json`,
+		Args: cobra.NoArgs,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		in, err := incident.ParseLanguage(lang)
+		if err != nil {
+			return err
+		}
+		o.Theft = time.Duration(theft) * time.Second
+		if o.Program, err = os.Executable(); err != nil {
+			return err
+		}
+		return runJune(cmd, o, in, *asJSON)
+	}
+	f := cmd.Flags()
+	f.Int64VarP(&o.People, "number", "n", 100_000, "how many people")
+	f.Uint64Var(&o.Seed, "seed", 2015, "the same seed makes the same people and cases")
+	f.Int64Var(&theft, "seconds", 20, "how long the theft may last")
+	f.StringVar(&o.Command, "attacker", "", "a command that plays the thief; ours otherwise")
+	f.StringVar(&o.Keep, "keep", "", "keep the installation and all else in this folder")
+	f.StringVar(&o.DB, "db", "", "a postgres:// URL, for a schema of the drill's own; SQLite otherwise")
+	f.StringVar(&lang, "lang", language(), "en or ja")
+	return cmd
+}
+
+func runJune(cmd *cobra.Command, o drill.Options, in incident.Language, asJSON bool) error {
+	show := newStages(cmd.ErrOrStderr(), in)
+	o.Tell = show.tell
+	r, err := drill.June(cmd.Context(), o)
+	show.bar.end()
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		raw, err := r.JSON()
+		if err != nil {
+			return err
+		}
+		if _, err := cmd.OutOrStdout().Write(raw); err != nil {
+			return err
+		}
+		return r.Err()
+	}
+	if err := r.WriteTable(cmd.OutOrStdout(), in, o.Keep); err != nil {
+		return err
+	}
+	return r.Err()
+}
+
+// stages shows how a drill goes: a line for each stage that is over, and what is
+// under way.
+type stages struct {
+	w   io.Writer
+	in  incident.Language
+	bar *progress
+}
+
+func newStages(w io.Writer, in incident.Language) *stages {
+	return &stages{w: w, in: in, bar: newProgress(w, "")}
+}
+
+func (s *stages) tell(p drill.Progress) {
+	name := p.Stage.Name(s.in)
+	switch {
+	case p.Over:
+		s.bar.end()
+		fmt.Fprintf(s.w, "  ✓ %s  (%s)\n", join(name, p.Line(s.in)), p.Round())
+	case p.Begun:
+		s.bar = newProgress(s.w, name)
+		if s.bar.tty {
+			s.bar.at(0, 1, "")
+			return
+		}
+		// Elsewhere a line says that it has begun; the next comes when there is more to say.
+		fmt.Fprintf(s.w, "  … %s\n", name)
+		s.bar.last = s.bar.start
+	default:
+		s.bar.at(p.Done, p.Total, p.Line(s.in))
+	}
+}
+
+func join(name, line string) string {
+	if line == "" {
+		return name
+	}
+	return name + ": " + line
+}
+
+// attackerCommand is what the drill starts as its thief, in a process without
+// privilege.
+func attackerCommand() *cobra.Command {
+	return &cobra.Command{Use: "attacker", Hidden: true, Short: "Play the thief; a drill starts it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := thief.FromEnv(os.Getenv)
+			if err != nil {
+				return err
+			}
+			return thief.Run(cmd.Context(), c)
+		}}
 }

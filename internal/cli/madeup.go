@@ -3,27 +3,22 @@ package cli
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"azekura/api"
 	"azekura/internal/installation"
 	"azekura/population"
-	"azekura/register"
-	"azekura/register/rowfile"
 
 	"github.com/spf13/cobra"
-	"time"
 )
 
-const (
-	demoPassphrase = "passphrase"
-	demoToken      = "session.token"
-)
+// demoToken is the file that holds the demo's session.
+const demoToken = "session.token"
 
 func (a *app) populationCommand() *cobra.Command {
 	var n int64
@@ -88,7 +83,7 @@ func (a *app) demo(cmd *cobra.Command, n int64, listen string) error {
 	switch {
 	case errors.Is(err, installation.ErrNone):
 		fmt.Fprintf(cmd.ErrOrStderr(), "making a register of %d made-up people in %s\n", n, a.dir)
-		if err := makeUp(ctx, a.dir, "", n, 1); err != nil {
+		if err := installation.MakeUp(ctx, a.dir, installation.MadeUpOptions{People: n, Seed: 1}); err != nil {
 			return err
 		}
 	case err != nil:
@@ -97,7 +92,7 @@ func (a *app) demo(cmd *cobra.Command, n int64, listen string) error {
 		return errors.New("this folder holds a real installation; a demo makes its own")
 	default:
 		// A demo that was stopped while it imported goes on.
-		if err := importMadeUp(ctx, a.dir, a.passphrase); err != nil {
+		if err := installation.FinishMadeUp(ctx, a.dir, nil); err != nil {
 			return err
 		}
 	}
@@ -121,74 +116,6 @@ In another terminal, try:
 `, address, a.dir)
 	})
 	return errors.Join(err, inst.Close())
-}
-
-// madeUpFile holds the people of a made-up installation until they are in.
-const madeUpFile = "made-up.csv"
-
-// makeUp makes an installation of made-up people, whose passphrase lies beside it.
-func makeUp(ctx context.Context, dir, database string, n int64, seed uint64) error {
-	passphrase := rand.Text()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	people := filepath.Join(dir, madeUpFile)
-	if err := writePeople(ctx, people+".new", n, seed); err != nil {
-		return err
-	}
-	if err := writeNew(filepath.Join(dir, demoPassphrase), passphrase+"\n"); err != nil {
-		return err
-	}
-	if err := os.Rename(people+".new", people); err != nil {
-		return err
-	}
-	if _, err := installation.Create(ctx, dir, installation.CreateOptions{Database: database, Passphrase: []byte(passphrase), WorkFactor: 12, MadeUp: true}); err != nil {
-		return err
-	}
-	return importMadeUp(ctx, dir, func() ([]byte, error) { return []byte(passphrase), nil })
-}
-
-// writeNew replaces nothing: the folder may not be ours.
-func writeNew(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
-}
-
-func writePeople(ctx context.Context, path string, n int64, seed uint64) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(population.WriteCSV(ctx, f, seed, n, nil), f.Close())
-}
-
-// importMadeUp imports the people that wait in an installation's folder, if any.
-func importMadeUp(ctx context.Context, dir string, passphrase func() ([]byte, error)) error {
-	people := filepath.Join(dir, madeUpFile)
-	file, size, err := register.OpenFile(people)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	inst, err := installation.Open(ctx, dir, passphrase)
-	if err != nil {
-		return err
-	}
-	at, err := inst.Register.FileImport(ctx, file, size)
-	if err == nil && !at.Finished {
-		_, err = inst.Register.Run(ctx, at, file, register.ImportOptions{Options: rowfile.Options{}})
-	}
-	if err = errors.Join(err, inst.Close()); err != nil {
-		return err
-	}
-	return os.Remove(people)
 }
 
 func demoSession(ctx context.Context, inst *installation.Installation) error {

@@ -1,0 +1,41 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+
+	"azekura/internal/installation"
+)
+
+// InfectedDevice is the PC on which the attacker runs.
+const InfectedDevice = "pc-01"
+
+// members is how many staff are at work, each at a PC of their own.
+const members = 6
+
+// member is a staff member at work.
+type member struct{ device, token string }
+
+// staff adds the staff, their PCs and their sessions. The first member works on
+// the infected PC; the last session is the drill's own, in which it reads the refs.
+func (d *drill) staff(ctx context.Context, inst *installation.Installation) error {
+	for i := 1; i <= members; i++ {
+		token, err := seat(ctx, inst, fmt.Sprintf("s-%02d", i), "caseworker", fmt.Sprintf("pc-%02d", i))
+		if err != nil {
+			return fmt.Errorf("staff the office: %w", err)
+		}
+		d.team = append(d.team, member{fmt.Sprintf("pc-%02d", i), token})
+	}
+	return nil
+}
+
+func seat(ctx context.Context, inst *installation.Installation, staff, role, device string) (token string, err error) {
+	if _, err := inst.Access.AddStaff(ctx, staff, role, "regional"); err != nil {
+		return "", err
+	}
+	if _, err := inst.Access.AddDevice(ctx, device, "regional"); err != nil {
+		return "", err
+	}
+	_, token, err = inst.Access.OpenSession(ctx, staff, device, 2*MaxTheft)
+	return token, err
+}

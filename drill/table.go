@@ -1,0 +1,204 @@
+package drill
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"azekura/incident"
+	"azekura/register/field"
+
+	"golang.org/x/text/width"
+)
+
+// Line says in words how far a stage is: what it has counted, and how fast.
+func (p Progress) Line(l incident.Language) string {
+	form := wordsOf(l).counts[p.Stage]
+	if form == "" || p.Done == 0 {
+		return ""
+	}
+	if strings.Count(form, "%s") == 1 {
+		return fmt.Sprintf(form, grouped(p.Done))
+	}
+	rate := float64(p.Done) / max(p.Took.Seconds(), 0.001)
+	return fmt.Sprintf(form, grouped(p.Done), grouped(int64(rate)))
+}
+
+// WriteTable writes the report for people. kept is the folder in which the drill
+// was kept, "" if it wasn't.
+func (r *Report) WriteTable(w io.Writer, l incident.Language, kept string) error {
+	t := table{words: wordsOf(l), language: l}
+	fmt.Fprintf(&t.text, "\n"+t.words.title+"\n", seconds(r.Seconds), r.Seed)
+	t.scale(r)
+	t.fields(r)
+	t.verdict(r)
+	t.next(kept)
+	_, err := w.Write(t.text.Bytes())
+	return err
+}
+
+type table struct {
+	words    *words
+	language incident.Language
+	text     bytes.Buffer
+}
+
+// scale puts the drill's figures beside 2015's.
+func (t *table) scale(r *Report) {
+	w := t.words
+	rows := [][3]string{{w.beside, w.here, w.then}, {w.register, grouped(r.Participants), w.not},
+		{w.left, grouped(r.Stolen.Participants), grouped(r.Reference.Participants)}}
+	for i, name := range []string{w.only, w.andBirth, w.andAddress} {
+		c := r.Reference.Combinations[i]
+		rows = append(rows, [3]string{name, grouped(exactly(r.Stolen, c.Fields)), grouped(c.Cases)})
+	}
+	t.columns(rows)
+	fmt.Fprintln(&t.text, w.cases)
+}
+
+// of2015 are the fields that 2015's figures tell apart.
+var of2015 = field.SetOf(field.Number, field.Name, field.Birth, field.Address)
+
+// exactly counts people of whom, of 2015's fields, these were told and no others.
+func exactly(f incident.Figures, fields []string) (n int64) {
+	want, err := field.ParseSet(strings.Join(fields, ","))
+	if err != nil {
+		return 0
+	}
+	for _, c := range f.Combinations {
+		var has field.Set
+		for _, name := range c.Fields {
+			if one, ok := pseudoField(name); ok {
+				has |= field.SetOf(one)
+			}
+		}
+		if has&of2015 == want {
+			n += c.Participants
+		}
+	}
+	return n
+}
+
+// fields puts what the attacker wrote beside what Azekura says.
+func (t *table) fields(r *Report) {
+	w := t.words
+	rows := [][3]string{{w.tally, w.thief, w.azekura}, {w.left, grouped(r.Stolen.Participants), grouped(r.Exposed.Participants)}}
+	for _, f := range append(field.All(), field.Existence, field.Mask) {
+		stolen, exposed := r.Stolen.Fields[f.String()], r.Exposed.Fields[f.String()]
+		if stolen > 0 || exposed > 0 {
+			rows = append(rows, [3]string{"  " + t.language.FieldName(f.String()), grouped(stolen), grouped(exposed)})
+		}
+	}
+	t.columns(rows)
+	for _, a := range r.Attempts {
+		end := w.byItself
+		switch a.StoppedBy {
+		case "":
+		case byEnd:
+			end = fmt.Sprintf(w.endedBy, w.byEnd)
+		default:
+			end = fmt.Sprintf(w.endedBy, a.StoppedBy)
+		}
+		fmt.Fprintf(&t.text, w.tried+"\n", a.Name, grouped(a.Tried), grouped(a.Released), end)
+	}
+}
+
+func (t *table) verdict(r *Report) {
+	w := t.words
+	missed := w.missedNone
+	if r.Missed > 0 {
+		missed = fmt.Sprintf(w.missedSome, grouped(r.Missed))
+	}
+	t.text.WriteByte('\n')
+	rows := [][2]string{{w.missed, missed}, {w.over, grouped(r.Over)}, {w.own, grouped(r.OwnWork.Participants)}}
+	left := 0
+	for _, row := range rows {
+		left = max(left, cells(row[0]))
+	}
+	for _, row := range rows {
+		fmt.Fprintf(&t.text, "%s%s  %s\n", row[0], strings.Repeat(" ", left-cells(row[0])), row[1])
+	}
+	if r.Over > 0 {
+		fmt.Fprintf(&t.text, "  %s\n", w.overWhy)
+	}
+	if u := r.Unmatched; u != nil {
+		fmt.Fprintf(&t.text, w.unmatched+"\n", grouped(u.Lines), grouped(u.Malformed), grouped(u.Unknown), grouped(u.Different))
+	}
+	if r.Log.Verified {
+		fmt.Fprintf(&t.text, w.verified+"\n", grouped(r.Log.Events), r.Log.Head)
+	} else {
+		fmt.Fprintln(&t.text, w.unverified)
+	}
+	fmt.Fprintf(&t.text, "\n"+w.answer+"\n%s\n%s\n", seconds(r.answer.Seconds()), w.answerThen, w.note)
+}
+
+// next says what to look at.
+func (t *table) next(kept string) {
+	w := t.words
+	fmt.Fprintf(&t.text, "\n%s\n", w.next)
+	dir := kept
+	if dir == "" {
+		dir = "drill-1"
+		t.hint(w.keep, w.rerun)
+	} else {
+		fmt.Fprintf(&t.text, "  "+w.kept+"\n", kept)
+	}
+	t.hint(t.words.stages[Asking], "bin/azekura --dir "+dir+" exposure --device "+InfectedDevice+" --csv")
+	t.hint(w.verify, "bin/azekura --dir "+dir+" log verify")
+	t.hint(w.play, "bin/azekura drill june-2015 --attacker ./thief")
+	fmt.Fprintf(&t.text, "  %s\n", w.read)
+}
+
+func (t *table) hint(what, command string) {
+	fmt.Fprintf(&t.text, "  %s\n      %s\n", what, command)
+}
+
+// columns writes a paragraph: a heading and two columns of figures, flush right.
+func (t *table) columns(rows [][3]string) {
+	var wide [3]int
+	for _, row := range rows {
+		for c, text := range row {
+			wide[c] = max(wide[c], cells(text))
+		}
+	}
+	wide[0] = max(wide[0], 36)
+	t.text.WriteByte('\n')
+	for _, row := range rows {
+		t.text.WriteString(row[0] + strings.Repeat(" ", wide[0]-cells(row[0])))
+		for c := 1; c < 3; c++ {
+			t.text.WriteString(strings.Repeat(" ", wide[c]-cells(row[c])+3) + row[c])
+		}
+		t.text.WriteByte('\n')
+	}
+}
+
+// cells is a text's width on a terminal, where Japanese characters take two.
+func cells(text string) (n int) {
+	for _, r := range text {
+		switch width.LookupRune(r).Kind() {
+		case width.EastAsianWide, width.EastAsianFullwidth:
+			n += 2
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// grouped writes a number with a comma every three digits.
+func grouped(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return text
+}
+
+func seconds(s float64) string { return strconv.FormatFloat(math.Round(s*10)/10, 'f', 1, 64) }
+
+// Round is a stage's time as it is shown.
+func (p Progress) Round() string { return p.Took.Round(100 * time.Millisecond).String() }

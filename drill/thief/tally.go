@@ -1,0 +1,66 @@
+package thief
+
+import (
+	"encoding/json"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// line is one thing obtained, or a count of what was tried.
+type line struct {
+	Attempt     string                     `json:"attempt"`
+	Participant string                     `json:"participant,omitempty"`
+	Ref         string                     `json:"ref,omitempty"`
+	Fields      []string                   `json:"fields,omitempty"`
+	None        []string                   `json:"none,omitempty"`
+	Values      map[string]json.RawMessage `json:"values,omitempty"`
+	Mask        json.RawMessage            `json:"mask,omitempty"`
+	Tried       int64                      `json:"tried,omitempty"`
+}
+
+// tally appends lines, each by one write, so that a kill between two leaves
+// whole lines.
+type tally struct {
+	mu  sync.Mutex
+	w   io.Writer
+	err error
+}
+
+func (t *tally) add(l *line) {
+	raw, err := json.Marshal(l)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		_, err = t.w.Write(append(raw, '\n'))
+	}
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+func (t *tally) failure() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+// countEvery is how often, in things obtained, the tally says what was tried.
+const countEvery = 100
+
+// attempt is one way of stealing.
+type attempt struct {
+	name  string
+	out   *tally
+	tried atomic.Int64
+	got   atomic.Int64
+}
+
+func (a *attempt) obtained(l *line) {
+	a.out.add(l)
+	if a.got.Add(1)%countEvery == 0 {
+		a.count()
+	}
+}
+
+func (a *attempt) count() { a.out.add(&line{Attempt: a.name, Tried: a.tried.Load()}) }

@@ -1,0 +1,129 @@
+package installation
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"azekura/population"
+	"azekura/register"
+)
+
+const (
+	// madeUpPassphrase is the file in which a made-up installation keeps the
+	// passphrase of its own root key.
+	madeUpPassphrase = "passphrase"
+	// madeUpFile holds the people of a made-up installation until they are in.
+	madeUpFile = "made-up.csv"
+)
+
+// MadeUpOptions say what to make up.
+type MadeUpOptions struct {
+	Database string // a postgres:// URL, or "" for SQLite
+	People   int64
+	Seed     uint64
+	// Progress, when given, hears of people imported.
+	Progress func(done int64)
+}
+
+// MakeUp makes an installation of made-up people for a demo or a drill. Its
+// passphrase lies beside it: it guards nobody.
+func MakeUp(ctx context.Context, dir string, o MadeUpOptions) error {
+	passphrase := rand.Text()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	people := filepath.Join(dir, madeUpFile)
+	if err := writePeople(ctx, people+".new", o.People, o.Seed); err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(dir, madeUpPassphrase), passphrase+"\n"); err != nil {
+		return err
+	}
+	if err := os.Rename(people+".new", people); err != nil {
+		return err
+	}
+	c := CreateOptions{Database: o.Database, Passphrase: []byte(passphrase), WorkFactor: 12, MadeUp: true}
+	if _, err := Create(ctx, dir, c); err != nil {
+		return err
+	}
+	return FinishMadeUp(ctx, dir, o.Progress)
+}
+
+// writeNew replaces nothing: the folder may not be ours.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+func writePeople(ctx context.Context, path string, n int64, seed uint64) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(population.WriteCSV(ctx, f, seed, n, nil), f.Close())
+}
+
+// FinishMadeUp imports the people that wait in a made-up installation's folder,
+// if any: all of them, or those that were left when it was stopped.
+func FinishMadeUp(ctx context.Context, dir string, progress func(done int64)) error {
+	people := filepath.Join(dir, madeUpFile)
+	file, size, err := register.OpenFile(people)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	inst, err := OpenMadeUp(ctx, dir)
+	if err != nil {
+		return err
+	}
+	at, err := inst.Register.FileImport(ctx, file, size)
+	if err == nil && !at.Finished {
+		o := register.ImportOptions{Progress: func(at register.Import) {
+			if progress != nil {
+				progress(at.Rows)
+			}
+		}}
+		at, err = inst.Register.Run(ctx, at, file, o)
+	}
+	if err == nil && at.Rejected > 0 {
+		err = fmt.Errorf("import the made-up people: %d of %d rejected", at.Rejected, at.Rows)
+	}
+	if err = errors.Join(err, inst.Close()); err != nil {
+		return err
+	}
+	return os.Remove(people)
+}
+
+// OpenMadeUp opens a made-up installation with its own passphrase.
+func OpenMadeUp(ctx context.Context, dir string) (*Installation, error) {
+	return Open(ctx, dir, func() ([]byte, error) {
+		passphrase, ok := MadeUpPassphrase(dir)
+		if !ok {
+			return nil, errors.New("this folder holds no made-up installation")
+		}
+		return passphrase, nil
+	})
+}
+
+// MadeUpPassphrase is what a made-up installation keeps beside itself; ok is
+// false for any other.
+func MadeUpPassphrase(dir string) (passphrase []byte, ok bool) {
+	config, err := ReadConfig(dir)
+	if err != nil || !config.MadeUp {
+		return nil, false
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, madeUpPassphrase))
+	return []byte(strings.TrimSpace(string(raw))), err == nil
+}
