@@ -34,7 +34,7 @@ func exposures(ctx context.Context, b *bench) error {
 		if err == nil {
 			err = b.exposureRounds(ctx, engine, d)
 		}
-		if err := errors.Join(err, d.Close()); err != nil {
+		if err := errors.Join(err, d.Close(), b.drop(engine, "exposure")); err != nil {
 			return err
 		}
 	}

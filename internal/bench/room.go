@@ -61,10 +61,18 @@ func (b *bench) emptyDatabase(ctx context.Context, engine, name string) (string,
 
 func (r *room) passphraseFile() string { return filepath.Join(r.dir, "passphrase") }
 
+// drop gives back the disk of what emptyDatabase made.
+func (b *bench) drop(engine, name string) error {
+	if engine == postgresql {
+		return b.server.cluster.DropDB(name)
+	}
+	return os.Remove(filepath.Join(b.folder, name+".db"))
+}
+
 // remove gives back its disk.
 func (r *room) remove() error {
 	if r.database != "" {
-		if err := r.bench.server.cluster.DropDB(r.database); err != nil {
+		if err := r.bench.drop(r.engine, r.database); err != nil {
 			return err
 		}
 	}
