@@ -69,7 +69,21 @@ Start with azekura demo, or make an installation with azekura init.`,
 	cmd.AddCommand(a.initCommand(), a.recoverCommand(), a.serveCommand(), a.staffCommand(), a.deviceCommand(), a.sessionCommand(),
 		a.participantsCommand(), a.searchCommand(), a.checkCommand(), a.readCommand(), a.changeCommand(),
 		a.exposureCommand(), a.logCommand(), a.populationCommand(), a.demoCommand(), a.drillCommand())
+	for _, sub := range cmd.Commands() {
+		if sub.HasSubCommands() {
+			sub.RunE = group
+		}
+	}
 	return cmd
+}
+
+// group shows a group's help; a word that it doesn't know is an error, which
+// cobra alone would pass over.
+func group(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+	}
+	return cmd.Help()
 }
 
 // passphrase asks for the root key's passphrase. A made-up installation keeps

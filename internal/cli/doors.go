@@ -120,6 +120,9 @@ func (a *app) searchCommand() *cobra.Command {
 		if r.By == "" {
 			return errSearchBy
 		}
+		if strings.HasSuffix(r.By, "_birth") && r.Birth == "" {
+			return errors.New("--name, --kana and --postal want a date of birth beside them: --birth")
+		}
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 			var answer api.SearchAnswer
 			if err := c.Do(ctx, http.MethodPost, "/v1/search", r, &answer); err != nil {

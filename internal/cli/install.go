@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"azekura/api"
+	"azekura/internal/db"
 	"azekura/internal/installation"
 	"azekura/keyring/root"
 
@@ -26,6 +27,13 @@ Give --recovery an age recipient whose identity lies in a safe: without it a los
 passphrase is a lost register.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Database != "" { // before keys are made that would be in the way the next time
+				d, err := db.Open(cmd.Context(), o.Database)
+				if err != nil {
+					return err
+				}
+				d.Close()
+			}
 			if err := a.root(&o, transit); err != nil {
 				return err
 			}
