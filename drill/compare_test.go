@@ -200,9 +200,9 @@ func TestProgressLines(t *testing.T) {
 		p    Progress
 		want string
 	}{
-		{Progress{Stage: Making, Done: 4000, Took: 2e9}, "4,000 people, 2,000 a second"},
-		{Progress{Stage: Verifying, Done: 12}, "12 events"},
-		{Progress{Stage: Serving, Done: 1}, ""},
+		{Progress{Stage: Making, Count: 4000, Took: 2e9}, "4,000 people, 2,000 a second"},
+		{Progress{Stage: Verifying, Count: 12}, "12 events"},
+		{Progress{Stage: Serving, Count: 1}, ""},
 		{Progress{Stage: Making}, ""},
 	} {
 		if got := c.p.Line(incident.English); got != c.want {

@@ -90,7 +90,8 @@ const (
 // Progress is how far a stage is.
 type Progress struct {
 	Stage       Stage
-	Done, Total int64
+	Count       int64 // of what the stage counts: people, answers, events
+	Done, Total int64 // the part of the stage that is over, in whatever unit
 	Begun, Over bool
 	Took        time.Duration
 }
@@ -153,7 +154,7 @@ func (d *drill) begin(s Stage) {
 }
 
 func (d *drill) end(done int64) {
-	d.Tell(Progress{Stage: d.stage, Done: done, Over: true, Took: time.Since(d.began)})
+	d.Tell(Progress{Stage: d.stage, Count: done, Over: true, Took: time.Since(d.began)})
 }
 
 // prepare makes the folder, the database and the people. clean may be called
@@ -179,7 +180,7 @@ func (d *drill) prepare(ctx context.Context) (clean func() error, err error) {
 	}
 	err = installation.MakeUp(ctx, d.dir, installation.MadeUpOptions{Database: database, People: d.People, Seed: d.Seed,
 		Progress: func(done int64) {
-			d.Tell(Progress{Stage: Making, Done: done, Total: d.People, Took: time.Since(d.began)})
+			d.Tell(Progress{Stage: Making, Count: done, Done: done, Total: d.People, Took: time.Since(d.began)})
 		}})
 	if err != nil {
 		return clean, fmt.Errorf("make the register: %w", err)

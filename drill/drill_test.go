@@ -248,7 +248,7 @@ func TestInterruptLeavesNothing(t *testing.T) {
 			defer cancel()
 			o.Tell = func(p drill.Progress) {
 				// The theft is interrupted when the attacker is at work.
-				if p.Stage == at && (at != drill.Stealing || p.Done > 0) {
+				if p.Stage == at && (at != drill.Stealing || p.Count > 0) {
 					cancel()
 				}
 			}

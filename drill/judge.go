@@ -39,7 +39,7 @@ func (d *drill) judge(ctx context.Context, t theft) (*Report, error) {
 	d.end(said.figures.Participants)
 	d.begin(Verifying)
 	log, err := api.Lines[api.Verified](ctx, c, "/operator/log/verify", struct{}{}, func(done, total int64) {
-		d.Tell(Progress{Stage: Verifying, Done: done, Total: total, Took: time.Since(d.began)})
+		d.Tell(Progress{Stage: Verifying, Count: done, Done: done, Total: total, Took: time.Since(d.began)})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("verify the log: %w", err)

@@ -18,14 +18,14 @@ import (
 // Line says in words how far a stage is: what it has counted, and how fast.
 func (p Progress) Line(l incident.Language) string {
 	form := wordsOf(l).counts[p.Stage]
-	if form == "" || p.Done == 0 {
+	if form == "" || p.Count == 0 {
 		return ""
 	}
 	if strings.Count(form, "%s") == 1 {
-		return fmt.Sprintf(form, grouped(p.Done))
+		return fmt.Sprintf(form, grouped(p.Count))
 	}
-	rate := float64(p.Done) / max(p.Took.Seconds(), 0.001)
-	return fmt.Sprintf(form, grouped(p.Done), grouped(int64(rate)))
+	rate := float64(p.Count) / max(p.Took.Seconds(), 0.001)
+	return fmt.Sprintf(form, grouped(p.Count), grouped(int64(rate)))
 }
 
 // WriteTable writes the report for people. kept is the folder in which the drill

@@ -65,6 +65,7 @@ func (d *drill) watch(ctx context.Context, attacker *process, t *theft) error {
 		case <-d.server.done:
 			return d.server.ended()
 		case <-attacker.done:
+			// One that wrote nothing down didn't play.
 			if lines += newLines(tally); lines == 0 {
 				return attacker.ended()
 			}
@@ -74,7 +75,12 @@ func (d *drill) watch(ctx context.Context, attacker *process, t *theft) error {
 			return nil
 		case <-tick.C:
 			lines += newLines(tally)
-			d.Tell(Progress{Stage: Stealing, Done: lines, Total: d.People, Took: time.Since(d.began)})
+			// It ends with whichever ends first: the time or the people.
+			p := Progress{Stage: Stealing, Count: lines, Done: int64(time.Since(d.began)), Total: int64(d.Theft), Took: time.Since(d.began)}
+			if float64(lines)/float64(d.People) > float64(p.Done)/float64(p.Total) {
+				p.Done, p.Total = lines, d.People
+			}
+			d.Tell(p)
 		}
 	}
 }

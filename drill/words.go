@@ -43,7 +43,7 @@ var english = &words{
 	next:       "What to look at next", kept: "Everything is in %s (it holds made-up people only).",
 	keep: "keep it and look inside", rerun: "bin/azekura drill june-2015 --keep drill-1",
 	verify: "tamper with the database there, and see",
-	play:   "play the thief yourself (drill/PROTOCOL.md)", read: "README.md, “The drill”, says what this shows and what it doesn't.",
+	play:   "play the thief yourself (drill/PROTOCOL.md)", read: "README.md, “make drill”, says what this shows.",
 }
 
 var japanese = &words{
@@ -70,7 +70,7 @@ var japanese = &words{
 	next:       "次に見るもの", kept: "すべて %s にある（架空の人々のみ）。",
 	keep: "残して中を見る", rerun: "bin/azekura drill june-2015 --keep drill-1",
 	verify: "データベースを改ざんして確かめる",
-	play:   "自分で犯人を演じる（drill/PROTOCOL.md）", read: "README.md の“The drill”に、これが示すことと示さないことがある。",
+	play:   "自分で犯人を演じる（drill/PROTOCOL.md）", read: "README.md の“make drill”に説明がある。",
 }
 
 func wordsOf(l incident.Language) *words {
