@@ -8,6 +8,7 @@ import (
 
 	"azekura/auditlog"
 	"azekura/gate"
+	"azekura/internal/installation"
 	"azekura/internal/insttest"
 	"azekura/keyring"
 	"azekura/register"
@@ -206,4 +207,26 @@ func (r *room) gone(t *testing.T, n int, a gate.Answer) {
 			t.Errorf("version %d of person %d: %v", version, n, err)
 		}
 	}
+}
+
+// TestShredTakesFormerTokens: former names that came with a later file find their
+// person, and go with them.
+func TestShredTakesFormerTokens(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		r := &room{Installation: i, s: insttest.Caseworker(t, i)}
+		for _, former := range []string{``, `{"name":"渡邉　花子"}`, `{"name":"林　花子","postal_code":"5300001","address":"大阪市北区梅田1"},{"name":"渡邉　花子"}`} {
+			insttest.Import(t, i, []byte(`{"ref":"H-1","number":"1234567890","name":"髙橋　花子","birth":"1950-04-12","former":[`+former+"]}\n"))
+		}
+		for _, name := range []string{"高橋花子", "渡辺花子", "林花子"} {
+			if r.found(t, value.KindNameBirth, name, "1950-04-12") != 1 {
+				t.Errorf("%s finds nobody", name)
+			}
+		}
+		if _, err := r.Gate.Shred(t.Context(), r.s, gate.Who{Ref: "H-1"}, why); err != nil {
+			t.Fatal(err)
+		}
+		if n := insttest.Count(t, i, "register_index"); n != 0 {
+			t.Errorf("%d tokens are left", n)
+		}
+	})
 }
