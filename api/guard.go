@@ -103,6 +103,7 @@ func internalError(id string) string {
 var places = regexp.MustCompile(`^(body|path|query|header)(\.[A-Za-z_]{1,24}|\[[0-9]{1,3}\])*$`)
 
 func init() {
+	huma.ValidateStrictCasing = true // "REF" beside "ref" would be a second reading of one property
 	// Huma repeats the offending value in its error's details, and so do some of
 	// the messages: it may be somebody's name. A property that we don't know is
 	// named by the caller too.
@@ -121,8 +122,11 @@ func init() {
 			if !places.MatchString(d.Location) {
 				d.Location, _, _ = strings.Cut(d.Location, ".")
 			}
-			if strings.HasPrefix(d.Message, "json: ") || strings.Contains(d.Message, "parsing ") {
+			switch {
+			case strings.HasPrefix(d.Message, "json: "), strings.Contains(d.Message, "parsing "):
 				d.Message = "a value isn't of the type or in the range that it must be"
+			case status == http.StatusUnsupportedMediaType:
+				d.Message = "a body is application/json"
 			}
 		}
 		return e

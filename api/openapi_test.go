@@ -1,0 +1,150 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"azekura/internal/insttest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// staffOperations are all that the network offers; whoever adds one adds it here.
+var staffOperations = []string{"POST /v1/change", "POST /v1/check", "POST /v1/read", "POST /v1/search"}
+
+var operatorOperations = []string{
+	"GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/log", "GET /operator/sessions", "GET /operator/staff",
+	"POST /operator/devices", "POST /operator/exposure", "POST /operator/imports", "POST /operator/imports/dry-run", "POST /operator/log/verify",
+	"POST /operator/sessions", "POST /operator/sessions/{id}/close", "POST /operator/shred", "POST /operator/staff",
+}
+
+// document is the part of OpenAPI 3.1 that we hold ours to.
+type document struct {
+	OpenAPI string
+	Info    struct{ Title, Version string }
+	Paths   map[string]map[string]struct {
+		OperationID string
+		Summary     string
+		Security    []map[string][]string
+		Parameters  []struct{ Name, In string }
+		RequestBody *struct {
+			Required bool
+			Content  map[string]struct{ Schema map[string]any }
+		}
+		Responses map[string]struct{ Description string }
+	}
+	Components struct {
+		Schemas         map[string]any
+		SecuritySchemes map[string]any
+	}
+}
+
+func TestOpenAPI(t *testing.T) {
+	o := newOffice(t, insttest.Open(t, insttest.New(t, "sqlite")))
+	all := slices.Concat(staffOperations, operatorOperations)
+	slices.Sort(all)
+	for name, c := range map[string]struct {
+		handler http.Handler
+		want    []string
+	}{"staff": {o.staff, staffOperations}, "operator": {o.server.Operator(), all}} {
+		t.Run(name, func(t *testing.T) {
+			r := o.request(http.MethodGet, "/openapi.json", "")
+			r.Header.Del("Authorization")
+			w := answer(c.handler, r)
+			if w.Code != http.StatusOK || !strings.Contains(w.Header().Get("Content-Type"), "json") {
+				t.Fatalf("status %d, %s", w.Code, w.Header())
+			}
+			var d document
+			if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(d.OpenAPI, "3.1.") || d.Info.Title == "" || d.Info.Version == "" {
+				t.Errorf("it is %s, %+v", d.OpenAPI, d.Info)
+			}
+			if diff := cmp.Diff(c.want, d.operations(t)); diff != "" {
+				t.Errorf("operations (-want +got):\n%s", diff)
+			}
+			var whole any
+			if err := json.Unmarshal(w.Body.Bytes(), &whole); err != nil {
+				t.Fatal(err)
+			}
+			references(t, whole, whole)
+			// What it lists is there: no such path is answered with 404 or 405.
+			for _, op := range c.want {
+				method, path, _ := strings.Cut(op, " ")
+				r := o.request(method, strings.ReplaceAll(path, "{id}", "x"), "[]")
+				if w := answer(c.handler, r); w.Code == 404 || w.Code == 405 {
+					t.Errorf("%s isn't there: %d", op, w.Code)
+				}
+			}
+		})
+	}
+}
+
+func (d *document) operations(t *testing.T) []string {
+	var list []string
+	ids := map[string]bool{}
+	for path, methods := range d.Paths {
+		for method, op := range methods {
+			name := strings.ToUpper(method) + " " + path
+			list = append(list, name)
+			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || len(op.Responses) == 0 {
+				t.Errorf("%s: id %q, summary %q, %d responses", name, op.OperationID, op.Summary, len(op.Responses))
+			}
+			ids[op.OperationID] = true
+			for status, r := range op.Responses {
+				if r.Description == "" {
+					t.Errorf("%s: the response %s isn't described", name, status)
+				}
+			}
+			// What opens records wants a session, by a scheme that is there.
+			if secured := strings.HasPrefix(path, "/v1/") || path == "/operator/shred"; secured != (len(op.Security) > 0) {
+				t.Errorf("%s: security %v", name, op.Security)
+			}
+			for _, scheme := range op.Security {
+				for s := range scheme {
+					if d.Components.SecuritySchemes[s] == nil {
+						t.Errorf("%s: no security scheme %s", name, s)
+					}
+				}
+			}
+			for _, p := range op.Parameters {
+				if p.In == "path" && !strings.Contains(path, "{"+p.Name+"}") {
+					t.Errorf("%s: no place for the parameter %s", name, p.Name)
+				}
+			}
+			if b := op.RequestBody; b != nil && (!b.Required || b.Content["application/json"].Schema == nil) {
+				t.Errorf("%s: a body that isn't required JSON", name)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// references follows each $ref to its end.
+func references(t *testing.T, whole, v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			references(t, whole, item)
+		}
+	case map[string]any:
+		if ref, ok := v["$ref"].(string); ok {
+			at := whole
+			for _, name := range strings.Split(ref, "/")[1:] {
+				m, _ := at.(map[string]any)
+				at = m[name]
+			}
+			if !strings.HasPrefix(ref, "#/") || at == nil {
+				t.Errorf("%s leads nowhere", ref)
+			}
+		}
+		for _, item := range v {
+			references(t, whole, item)
+		}
+	}
+}
