@@ -28,11 +28,12 @@ import (
 )
 
 // plaintext is something that a client received: whose, which fields, and the
-// event that the answer says it rests on. Only fields tells reads from masks.
+// event that the answer says it rests on.
 type plaintext struct {
 	event       int64
 	participant string
-	fields      field.Set
+	fields      field.Set // none where the answer was cut off, or there were none
+	cutOff      bool
 }
 
 // client is one staff member's program: it asks over HTTPS and remembers what
@@ -105,7 +106,7 @@ func (c *client) read(ctx context.Context, s *server, ref, fields string) (int, 
 	}
 	var a api.ReadAnswer
 	if json.Unmarshal(answer, &a) == nil {
-		c.seen = append(c.seen, plaintext{a.Event, a.Participant, given(&a.Values)})
+		c.seen = append(c.seen, plaintext{event: a.Event, participant: a.Participant, fields: given(&a.Values)})
 	} else {
 		c.cutOff(answer)
 	}
@@ -141,7 +142,7 @@ func (c *client) search(ctx context.Context, s *server, number string) error {
 		c.cutOff(answer)
 	}
 	for _, found := range a.Candidates {
-		c.seen = append(c.seen, plaintext{found.Event, found.Participant, field.SetOf(field.Existence, field.Mask)})
+		c.seen = append(c.seen, plaintext{event: found.Event, participant: found.Participant, fields: field.SetOf(field.Existence, field.Mask)})
 	}
 	return err
 }
@@ -152,7 +153,7 @@ var cut = regexp.MustCompile(`"participant":"([0-9a-f-]{36})"[^{}]*"event":(\d+)
 func (c *client) cutOff(answer []byte) {
 	for _, m := range cut.FindAllSubmatch(answer, -1) {
 		if event, err := strconv.ParseInt(string(m[2]), 10, 64); err == nil {
-			c.seen = append(c.seen, plaintext{event: event, participant: string(m[1])})
+			c.seen = append(c.seen, plaintext{event: event, participant: string(m[1]), cutOff: true})
 		}
 	}
 }
