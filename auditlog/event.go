@@ -134,14 +134,15 @@ const maxLine = 64<<10 - 1
 var ErrTooLong = errors.New("the event is longer than a log entry may be (64 KiB)")
 
 // Opened is what the event lets a person see of its participant: the basis of
-// exposure. A check that is asked tells that the person is in the register; one
-// that is answered with yes tells the field as well, for who asked now knows that
-// what they said is so. A set event opens its fields for each member.
+// exposure. A check that is asked, a change and a shredding tell that the person
+// is in the register; a check that is answered with yes tells the field as well,
+// for who asked now knows that what they said is so. A set event opens its fields
+// for each member.
 func (e *Event) Opened() field.Set {
 	switch e.Action {
 	case Read, Show:
 		return e.fieldSet()
-	case Check:
+	case Check, Change, Shred:
 		return field.SetOf(field.Existence)
 	case Checked:
 		if e.Outcome == "yes" {

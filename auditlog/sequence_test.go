@@ -67,8 +67,10 @@ func TestNumbers(t *testing.T) {
 // remembers, thrice, and comes back to the first ones with knowledge from before.
 func TestNumbersAcrossGenerations(t *testing.T) {
 	onBoth(t, func(t *testing.T, in *installation) {
-		const people = 1<<16 + 5000
-		rounds := 2
+		people, rounds := 1<<16+5000, 2
+		if raced {
+			people = 5000
+		}
 		if soak {
 			rounds = 4
 		}

@@ -166,6 +166,9 @@ func TestTampering(t *testing.T) {
 		events int
 		table  []tampering
 	}{{"1000 events", 1000, small}, {"66404 events", 65536 + 3*256 + 100, big}} {
+		if raced && log.events > 1000 {
+			continue
+		}
 		t.Run(log.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, in *installation) {
 				in.record(t, log.events)

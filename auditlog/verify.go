@@ -32,22 +32,23 @@ type VerifyOptions struct {
 
 // Report is what Verify found.
 type Report struct {
-	OK       bool
-	Size     int64 // events under the signed head
-	Root     Hash  // what the rows give at that size; the zero hash where a row is missing
-	Events   int64 // rows read
-	Unsigned int64 // events committed after the signed head, no receipt given yet
-	Tiles    int64 // full tiles compared
-	Sets     int64 // set events checked, with Members
-	Members  int64
+	OK       bool  `json:"ok"`
+	Size     int64 `json:"size"`     // events under the signed head
+	Root     Hash  `json:"root"`     // what the rows give at that size; the zero hash where a row is missing
+	Events   int64 `json:"events"`   // rows read
+	Unsigned int64 `json:"unsigned"` // events committed after the signed head, no receipt given yet
+	Tiles    int64 `json:"tiles"`    // full tiles compared
+	Sets     int64 `json:"sets"`     // set events checked, with Members
+	Members  int64 `json:"members"`
 
 	// FirstBad is the index of the first event that isn't what was signed or
 	// isn't what its row repeats, or -1. BadEnd is FirstBad+1 where that event
 	// is known exactly, else the end of the range that holds it. Where events
 	// before FirstBad can't be judged, Problem says so.
-	FirstBad, BadEnd int64
-	Problem          string // the first one, in words; it repeats nothing of an event
-	More             int64  // further problems
+	FirstBad int64  `json:"first_bad"`
+	BadEnd   int64  `json:"bad_end"`
+	Problem  string `json:"problem,omitempty"` // the first one, in words; it repeats nothing of an event
+	More     int64  `json:"more,omitempty"`    // further problems
 }
 
 // Verify re-hashes every event of a log and compares rows, tiles, sets and head

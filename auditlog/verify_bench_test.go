@@ -3,7 +3,6 @@ package auditlog_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -11,7 +10,6 @@ import (
 
 	"azekura/auditlog"
 	"azekura/internal/db"
-	"azekura/internal/pgtest"
 	"azekura/register/field"
 
 	"github.com/google/uuid"
@@ -49,25 +47,15 @@ func fill(b *testing.B, l *auditlog.Log, events int) {
 // BenchmarkVerify reports events verified a second. Run it with -cpu 1,2.
 func BenchmarkVerify(b *testing.B) {
 	const events = 1 << 20
-	for _, engine := range []string{"sqlite", "postgresql"} {
-		var once sync.Once
-		var l *auditlog.Log
-		var d db.DB
+	for _, engine := range []db.Engine{db.SQLite, db.PostgreSQL} {
+		in := install(b, databaseURL(b, engine))
+		fill(b, in.log, events)
+		size, root := in.signer.Head()
 		b.Run(fmt.Sprintf("%s/%d", engine, events), func(b *testing.B) {
-			once.Do(func() {
-				url := filepath.Join(b.TempDir(), "a.db")
-				if engine == "postgresql" {
-					url = pgtest.URL(b)
-				}
-				in := install(b, url)
-				l, d = in.log, in.d
-				fill(b, l, events)
-			})
-			size, root := l.Signer().Head()
 			before := cpuTime(b)
 			b.ResetTimer()
 			for range b.N {
-				r, err := auditlog.Verify(context.Background(), d, l.ID(), size, root, auditlog.VerifyOptions{})
+				r, err := auditlog.Verify(context.Background(), in.d, in.log.ID(), size, root, auditlog.VerifyOptions{})
 				if err != nil || !r.OK || r.Events != events {
 					b.Fatal(r, err)
 				}
