@@ -89,10 +89,8 @@ func group(cmd *cobra.Command, args []string) error {
 // passphrase asks for the root key's passphrase. A made-up installation keeps
 // its own beside it.
 func (a *app) passphrase() ([]byte, error) {
-	if os.Getenv(root.EnvPassphraseFile) == "" {
-		if passphrase, ok := installation.MadeUpPassphrase(a.dir); ok {
-			return passphrase, nil
-		}
+	if passphrase, ok := installation.MadeUpPassphrase(a.dir); ok {
+		return passphrase, nil
 	}
 	return root.Passphrase("Passphrase of the root key", false)
 }

@@ -105,6 +105,9 @@ func (a *app) sessionOpenCommand() *cobra.Command {
 		Short: "Open a session and print its token, once",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if lasts < time.Minute || lasts > access.MaxSession {
+				return fmt.Errorf("--for is from 1m to %s", access.MaxSession)
+			}
 			in.Minutes = int64(lasts / time.Minute)
 			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
 				var s api.OpenedSession

@@ -112,7 +112,11 @@ func (i *Installation) runImport(ctx context.Context, args ImportArgs) error {
 
 // RejectsFile is where an import's rejected rows lie, encrypted to the operator.
 func (i *Installation) RejectsFile(name string) string {
-	return filepath.Join(i.Dir, "rejects", name+".ndjson.age")
+	path := filepath.Join(i.Dir, "rejects", name+".ndjson.age")
+	if whole, err := filepath.Abs(path); err == nil { // who asks may stand elsewhere
+		return whole
+	}
+	return path
 }
 
 // maxRejectedRow is how much of a rejected row is kept: a longer one was

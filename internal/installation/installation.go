@@ -83,8 +83,12 @@ func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
 	if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil {
 		return c, ErrExists
 	}
-	if err := c.complete(dir); err != nil {
+	operatorKey, err := c.complete()
+	if err != nil {
 		return c, err
+	}
+	if o.Transit != nil && o.Recovery != "" {
+		return c, errors.New("a recovery copy is of a root key in a file; a KMS keeps copies of its own")
 	}
 	if o.Transit != nil {
 		c.Root = root.Config{Kind: root.KindTransit, Transit: o.Transit}
@@ -105,6 +109,11 @@ func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
 	if err := c.fill(ctx, dir, wrapper); err != nil {
 		return c, err
 	}
+	if operatorKey != "" {
+		if err := os.WriteFile(filepath.Join(dir, "operator.key"), []byte(operatorKey+"\n"), 0o600); err != nil {
+			return c, err
+		}
+	}
 	return c, c.write(dir)
 }
 
@@ -112,7 +121,9 @@ func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
 // wasn't given back.
 func closeRoot(ctx context.Context, w wrapping.Wrapper) { _ = root.Close(ctx, w) }
 
-func (c *Config) complete(dir string) error {
+// complete fills in what wasn't chosen, and returns the operator's identity if
+// it made one.
+func (c *Config) complete() (operatorKey string, err error) {
 	if c.Origin == "" {
 		var name [8]byte
 		_, _ = rand.Read(name[:])
@@ -121,16 +132,16 @@ func (c *Config) complete(dir string) error {
 	if c.Operator != "" {
 		_, err := age.ParseX25519Recipient(c.Operator)
 		if err != nil {
-			return errors.New("the operator must be an age recipient (age1…); age-keygen makes one")
+			return "", errors.New("the operator must be an age recipient (age1…); age-keygen makes one")
 		}
-		return nil
+		return "", nil
 	}
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
-		return err
+		return "", err
 	}
 	c.Operator = identity.Recipient().String()
-	return os.WriteFile(filepath.Join(dir, "operator.key"), []byte(identity.String()+"\n"), 0o600)
+	return identity.String(), nil
 }
 
 // fill makes the tables and the domain keys, and the log's first event.

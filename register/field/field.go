@@ -1,6 +1,6 @@
 // Package field is the vocabulary of what a register holds about a
-// participant: eleven fields, and two pseudo-fields for what a search gives
-// away by itself. The audit log, the gate, the exposure and the API all name
+// participant: eleven fields, the award that no read opens, and two pseudo-fields
+// for what a search gives away by itself. The audit log, the gate, the exposure and the API all name
 // fields by it, so that a person x field means the same thing everywhere.
 //
 // It holds no values and depends on nothing.
