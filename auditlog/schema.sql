@@ -17,9 +17,9 @@ CREATE TABLE log_event (
 	action BIGINT NOT NULL,
 	session_id BIGINT NOT NULL,
 	session_seq BIGINT NOT NULL,
-	participant_id BYTEA,
 	participant_seq BIGINT NOT NULL,
 	fields BIGINT NOT NULL,
+	participant_id BYTEA,
 	line BYTEA NOT NULL,
 	PRIMARY KEY (log_id, idx)
 );

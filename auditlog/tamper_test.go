@@ -126,11 +126,11 @@ var small = []tampering{
 		h.exec("DELETE FROM log_head")
 	}, 0, 0, "events 0 to 999 are missing"},
 	{"a row added behind the end", func(h hand) {
-		h.exec(`INSERT INTO log_event SELECT log_id, 1000, time_us, action, session_id, session_seq, participant_id, participant_seq, fields, line
+		h.exec(`INSERT INTO log_event SELECT log_id, 1000, time_us, action, session_id, session_seq, participant_seq, fields, participant_id, line
 			FROM log_event WHERE idx = 999`)
 	}, 1000, 0, "event 1000 lies beyond the head"},
 	{"a row added before the start", func(h hand) {
-		h.exec(`INSERT INTO log_event SELECT log_id, -1, time_us, action, session_id, session_seq, participant_id, participant_seq, fields, line
+		h.exec(`INSERT INTO log_event SELECT log_id, -1, time_us, action, session_id, session_seq, participant_seq, fields, participant_id, line
 			FROM log_event WHERE idx = 0`)
 	}, -1, -1, "a row has the index -1"},
 	{"a tile", func(h hand) { h.retile(0, 1, 3, tlog.Hash{1}) }, -1, -1, "tile 1 of level 0 isn't what its events give; the events are right"},

@@ -11,9 +11,9 @@ CREATE TABLE keyring_key (
 -- A participant's data key, wrapped by the data domain's key of an epoch.
 -- Deleting the row shreds the participant.
 CREATE TABLE keyring_participant (
-	participant_id BYTEA NOT NULL PRIMARY KEY,
 	key_no BIGINT NOT NULL,
 	epoch BIGINT NOT NULL,
+	participant_id BYTEA NOT NULL PRIMARY KEY,
 	wrapped BYTEA NOT NULL
 )
 -- sqlite: WITHOUT ROWID

@@ -1,13 +1,14 @@
+-- (Columns of eight bytes come first: PostgreSQL would pad them elsewhere.)
 -- One row a version of a participant: the fields that this version set, sealed
 -- one by one and packed. fields says which (field.Set); the others stand as an
 -- earlier version set them. job and digest are those of the import that wrote
 -- it, or 0 and NULL.
 CREATE TABLE register_version (
-	participant_id BYTEA NOT NULL,
 	version BIGINT NOT NULL,
 	created_us BIGINT NOT NULL,
 	job BIGINT NOT NULL,
 	fields BIGINT NOT NULL,
+	participant_id BYTEA NOT NULL,
 	digest BYTEA,
 	packed BYTEA NOT NULL,
 	PRIMARY KEY (participant_id, version)
