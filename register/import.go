@@ -50,7 +50,7 @@ type ImportOptions struct {
 
 // chunkRows is the number of rows that commit together. A larger chunk writes
 // fewer pages of the index a row; a smaller one holds SQLite's writer less long.
-const chunkRows = 4000
+const chunkRows = 8000
 
 // FileImport finds or makes the import of a file. The same bytes are the same
 // import, whatever the file's name, so a run that was killed goes on.

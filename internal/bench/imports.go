@@ -22,7 +22,7 @@ var importTargets = map[string]struct{ rows, bytes float64 }{
 
 // importRows is how many rows an import commits together; the bare file is
 // synced as often.
-const importRows = 4000
+const importRows = 8000
 
 func imports(ctx context.Context, b *bench) error {
 	for _, engine := range b.engines {
@@ -92,14 +92,14 @@ func (b *bench) compareImport(ctx context.Context, engine, path string, n int64,
 		return err
 	}
 	name, rows := engineNames[engine], float64(n)
-	s, beside := stick{name: "the file's bytes, synced every 4,000 rows"}, rows/rewritten.Seconds()
+	s, beside := stick{name: "the file's bytes, synced every 8,000 rows"}, rows/rewritten.Seconds()
 	if engine == postgresql {
 		copied, err := b.server.copyFile(ctx, path, population.Columns())
 		if err != nil {
 			return err
 		}
 		s.name, beside = "COPY of the same file, no index", rows/copied.Seconds()
-		b.figure(yardsticks, "the file's bytes, synced every 4,000 rows, beside PostgreSQL", "rows/s", target{}, stick{}, rows/rewritten.Seconds(), 0)
+		b.figure(yardsticks, "the file's bytes, synced every 8,000 rows, beside PostgreSQL", "rows/s", target{}, stick{}, rows/rewritten.Seconds(), 0)
 	}
 	b.figure("import", name+fmt.Sprintf(", %s people, from the command's start to its end", number(rows)), "rows/s",
 		target{Least: importTargets[engine].rows}, s, rows/done.took.Seconds(), beside)

@@ -37,7 +37,7 @@ func openSQLite(ctx context.Context, path string) (DB, error) {
 	open := func(conns, cacheKiB int, extra ...string) (*sql.DB, error) {
 		q := url.Values{"_txlock": {"immediate"}, "_pragma": append(extra,
 			"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "secure_delete(1)",
-			"wal_autocheckpoint(16000)", "temp_store(memory)", fmt.Sprintf("cache_size(-%d)", cacheKiB))}
+			"wal_autocheckpoint(48000)", "temp_store(memory)", fmt.Sprintf("cache_size(-%d)", cacheKiB))}
 		db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 		if err != nil {
 			return nil, err
