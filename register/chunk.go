@@ -251,7 +251,9 @@ func (w *importer) write(ctx context.Context, c *chunk) error {
 			}
 		}
 	}
-	if !w.options.DryRun {
+	if w.options.DryRun {
+		next.sample(rejects)
+	} else {
 		if err := w.commit(ctx, next, &out, fresh, set, rejects); err != nil {
 			return err
 		}
@@ -364,6 +366,19 @@ func (w *importer) add(in *incoming, id uuid.UUID, list []step, versions []Versi
 		}
 	}
 	set.Add(auditlog.Member{ID: id, Fields: fields, Version: versions[len(versions)-1].No})
+}
+
+// maxSample bounds the rejected rows that a dry run names.
+const maxSample = 100
+
+func (i *Import) sample(rejects []incoming) {
+	for _, in := range rejects {
+		for _, p := range in.problems {
+			if len(i.Rejects) < maxSample {
+				i.Rejects = append(i.Rejects, Reject{Row: in.no, Column: p.Column, Reason: string(p.Reason), From: in.from, To: in.to})
+			}
+		}
+	}
 }
 
 // commit writes the chunk, its set event and the import's new place at once.

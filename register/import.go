@@ -32,8 +32,11 @@ type Import struct {
 	Started   time.Time `json:"started"`
 	Finished  bool      `json:"finished"`
 	Failure   string    `json:"failure,omitempty" doc:"why the import stopped; run it again once that is mended"`
-	sha256    []byte
-	fresh     bool // the file was read a moment ago and had this SHA-256
+	// Rejects are the first rejected rows of a dry run, which keeps no table of
+	// them.
+	Rejects []Reject `json:"rejects,omitempty" doc:"of a dry run: the first rejected rows, at most 100"`
+	sha256  []byte
+	fresh   bool // the file was read a moment ago and had this SHA-256
 }
 
 // ImportOptions say how a file is read.

@@ -13,7 +13,7 @@ import (
 )
 
 // killRows are two chunks and a half.
-const killRows = 10_000
+const killRows = 20_000
 
 // mixed is a file of people, some of whom have former names, with bad rows among
 // them: a number of 14 digits, and a ref and a number that were there before.

@@ -62,7 +62,7 @@ func idsOf(t *testing.T, i *installation.Installation) (ids []uuid.UUID) {
 // one file twice. Nobody may be there twice, and no number be two people's.
 func TestImportsAtOnce(t *testing.T) {
 	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
-		content := insttest.CSV(t, 13, 4500)
+		content := insttest.CSV(t, 13, 8500)
 		paths := []string{insttest.File(t, content), insttest.File(t, append(content, '\n')), insttest.File(t, append(content, "\n\n"...)), insttest.File(t, content)}
 		errs := make([]error, len(paths))
 		var wg sync.WaitGroup
@@ -75,11 +75,11 @@ func TestImportsAtOnce(t *testing.T) {
 		if errs[1] != nil || errs[2] != nil || errs[0] != nil && errs[3] != nil {
 			t.Fatal(errs)
 		}
-		if n := len(insttest.Look(t, i, insttest.Caseworker(t, i)).People); n != 4500 {
-			t.Errorf("%d people, not 4500", n)
+		if n := len(insttest.Look(t, i, insttest.Caseworker(t, i)).People); n != 8500 {
+			t.Errorf("%d people, not 8500", n)
 		}
 		for _, path := range paths {
-			if at, err := insttest.TryImport(t.Context(), i, path, register.ImportOptions{}); err != nil || at.Rejected != 0 || at.Created+at.Unchanged != 4500 {
+			if at, err := insttest.TryImport(t.Context(), i, path, register.ImportOptions{}); err != nil || at.Rejected != 0 || at.Created+at.Unchanged != 8500 {
 				t.Errorf("%v %+v", err, at)
 			}
 		}
@@ -91,7 +91,7 @@ func TestImportsAtOnce(t *testing.T) {
 // second one, and a number that a row gave away is taken, in the same chunk and
 // in others.
 func TestTwiceInOneFile(t *testing.T) {
-	for name, between := range map[string]int64{"same chunk": 10, "another chunk": 4100} {
+	for name, between := range map[string]int64{"same chunk": 10, "another chunk": 8100} {
 		t.Run(name, func(t *testing.T) {
 			insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
 				insttest.Import(t, i, csvOf(person(1), person(2)))

@@ -70,6 +70,7 @@ func (a *app) dryRun(cmd *cobra.Command, ctx context.Context, c *api.Client, in 
 	}
 	return print(cmd, asJSON, at, func(w io.Writer) {
 		fmt.Fprintf(w, "Nothing was written. %d rows: %d would be new, %d changed, %d unchanged, %d rejected.\n", at.Rows, at.Created, at.Updated, at.Unchanged, at.Rejected)
+		writeRejects(w, at.Rejects)
 	})
 }
 
@@ -101,13 +102,17 @@ func (a *app) runImport(cmd *cobra.Command, ctx context.Context, c *api.Client, 
 	}
 	return print(cmd, asJSON, at, func(w io.Writer) {
 		fmt.Fprintf(w, "Import %s: %d rows; %d new, %d changed, %d unchanged, %d rejected.\n", at.Name, at.Rows, at.Created, at.Updated, at.Unchanged, at.Rejected)
-		for _, r := range rejects {
-			fmt.Fprintf(w, "  row %d\t%s\t%s\n", r.Row, r.Column, r.Reason)
-		}
+		writeRejects(w, rejects)
 		if at.RejectsFile != "" {
 			fmt.Fprintf(w, "The rejected rows are in %s; azekura participants rejects reads it.\n", at.RejectsFile)
 		}
 	})
+}
+
+func writeRejects(w io.Writer, rejects []register.Reject) {
+	for _, r := range rejects {
+		fmt.Fprintf(w, "  row %d\t%s\t%s\n", r.Row, r.Column, r.Reason)
+	}
 }
 
 func (a *app) someRejects(ctx context.Context, c *api.Client, at api.ImportAnswer) ([]register.Reject, error) {
