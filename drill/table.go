@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"azekura/incident"
+	"azekura/internal/screen"
 	"azekura/register/field"
-
-	"golang.org/x/text/width"
 )
 
 // Line says in words how far a stage is: what it has counted, and how fast.
@@ -22,10 +21,10 @@ func (p Progress) Line(l incident.Language) string {
 		return ""
 	}
 	if strings.Count(form, "%s") == 1 {
-		return fmt.Sprintf(form, grouped(p.Count))
+		return fmt.Sprintf(form, screen.Grouped(p.Count))
 	}
 	rate := float64(p.Count) / max(p.Took.Seconds(), 0.001)
-	return fmt.Sprintf(form, grouped(p.Count), grouped(int64(rate)))
+	return fmt.Sprintf(form, screen.Grouped(p.Count), screen.Grouped(int64(rate)))
 }
 
 // WriteTable writes the report for people. kept is the folder in which the drill
@@ -50,11 +49,11 @@ type table struct {
 // scale puts the drill's figures beside 2015's.
 func (t *table) scale(r *Report) {
 	w := t.words
-	rows := [][3]string{{w.beside, w.here, w.then}, {w.register, grouped(r.Participants), w.not},
-		{w.left, grouped(r.Stolen.Participants), grouped(r.Reference.Participants)}}
+	rows := [][3]string{{w.beside, w.here, w.then}, {w.register, screen.Grouped(r.Participants), w.not},
+		{w.left, screen.Grouped(r.Stolen.Participants), screen.Grouped(r.Reference.Participants)}}
 	for i, name := range []string{w.only, w.andBirth, w.andAddress} {
 		c := r.Reference.Combinations[i]
-		rows = append(rows, [3]string{name, grouped(exactly(r.Stolen, c.Fields)), grouped(c.Cases)})
+		rows = append(rows, [3]string{name, screen.Grouped(exactly(r.Stolen, c.Fields)), screen.Grouped(c.Cases)})
 	}
 	t.columns(rows)
 	fmt.Fprintln(&t.text, w.cases)
@@ -86,11 +85,11 @@ func exactly(f incident.Figures, fields []string) (n int64) {
 // fields puts what the attacker wrote beside what Azekura says.
 func (t *table) fields(r *Report) {
 	w := t.words
-	rows := [][3]string{{w.tally, w.thief, w.azekura}, {w.left, grouped(r.Stolen.Participants), grouped(r.Exposed.Participants)}}
+	rows := [][3]string{{w.tally, w.thief, w.azekura}, {w.left, screen.Grouped(r.Stolen.Participants), screen.Grouped(r.Exposed.Participants)}}
 	for _, f := range append(field.All(), field.Existence, field.Mask) {
 		stolen, exposed := r.Stolen.Fields[f.String()], r.Exposed.Fields[f.String()]
 		if stolen > 0 || exposed > 0 {
-			rows = append(rows, [3]string{"  " + t.language.FieldName(f.String()), grouped(stolen), grouped(exposed)})
+			rows = append(rows, [3]string{"  " + t.language.FieldName(f.String()), screen.Grouped(stolen), screen.Grouped(exposed)})
 		}
 	}
 	t.columns(rows)
@@ -103,7 +102,7 @@ func (t *table) fields(r *Report) {
 		default:
 			end = fmt.Sprintf(w.endedBy, a.StoppedBy)
 		}
-		fmt.Fprintf(&t.text, w.tried+"\n", a.Name, grouped(a.Tried), grouped(a.Released), end)
+		fmt.Fprintf(&t.text, w.tried+"\n", a.Name, screen.Grouped(a.Tried), screen.Grouped(a.Released), end)
 	}
 }
 
@@ -111,25 +110,25 @@ func (t *table) verdict(r *Report) {
 	w := t.words
 	missed := w.missedNone
 	if r.Missed > 0 {
-		missed = fmt.Sprintf(w.missedSome, grouped(r.Missed))
+		missed = fmt.Sprintf(w.missedSome, screen.Grouped(r.Missed))
 	}
 	t.text.WriteByte('\n')
-	rows := [][2]string{{w.missed, missed}, {w.over, grouped(r.Over)}, {w.own, grouped(r.OwnWork.Participants)}}
+	rows := [][2]string{{w.missed, missed}, {w.over, screen.Grouped(r.Over)}, {w.own, screen.Grouped(r.OwnWork.Participants)}}
 	left := 0
 	for _, row := range rows {
-		left = max(left, cells(row[0]))
+		left = max(left, screen.Cells(row[0]))
 	}
 	for _, row := range rows {
-		fmt.Fprintf(&t.text, "%s%s  %s\n", row[0], strings.Repeat(" ", left-cells(row[0])), row[1])
+		fmt.Fprintf(&t.text, "%s%s  %s\n", row[0], strings.Repeat(" ", left-screen.Cells(row[0])), row[1])
 	}
 	if r.Over > 0 {
 		fmt.Fprintf(&t.text, "  %s\n", w.overWhy)
 	}
 	if u := r.Unmatched; u != nil {
-		fmt.Fprintf(&t.text, w.unmatched+"\n", grouped(u.Lines), grouped(u.Malformed), grouped(u.Unknown), grouped(u.Different))
+		fmt.Fprintf(&t.text, w.unmatched+"\n", screen.Grouped(u.Lines), screen.Grouped(u.Malformed), screen.Grouped(u.Unknown), screen.Grouped(u.Different))
 	}
 	if r.Log.Verified {
-		fmt.Fprintf(&t.text, w.verified+"\n", grouped(r.Log.Events), r.Log.Head)
+		fmt.Fprintf(&t.text, w.verified+"\n", screen.Grouped(r.Log.Events), r.Log.Head)
 	} else {
 		fmt.Fprintln(&t.text, w.unverified)
 	}
@@ -162,40 +161,18 @@ func (t *table) columns(rows [][3]string) {
 	var wide [3]int
 	for _, row := range rows {
 		for c, text := range row {
-			wide[c] = max(wide[c], cells(text))
+			wide[c] = max(wide[c], screen.Cells(text))
 		}
 	}
 	wide[0] = max(wide[0], 36)
 	t.text.WriteByte('\n')
 	for _, row := range rows {
-		t.text.WriteString(row[0] + strings.Repeat(" ", wide[0]-cells(row[0])))
+		t.text.WriteString(row[0] + strings.Repeat(" ", wide[0]-screen.Cells(row[0])))
 		for c := 1; c < 3; c++ {
-			t.text.WriteString(strings.Repeat(" ", wide[c]-cells(row[c])+3) + row[c])
+			t.text.WriteString(strings.Repeat(" ", wide[c]-screen.Cells(row[c])+3) + row[c])
 		}
 		t.text.WriteByte('\n')
 	}
-}
-
-// cells is a text's width on a terminal, where Japanese characters take two.
-func cells(text string) (n int) {
-	for _, r := range text {
-		switch width.LookupRune(r).Kind() {
-		case width.EastAsianWide, width.EastAsianFullwidth:
-			n += 2
-		default:
-			n++
-		}
-	}
-	return n
-}
-
-// grouped writes a number with a comma every three digits.
-func grouped(n int64) string {
-	text := strconv.FormatInt(n, 10)
-	for at := len(text) - 3; at > 0; at -= 3 {
-		text = text[:at] + "," + text[at:]
-	}
-	return text
 }
 
 func seconds(s float64) string { return strconv.FormatFloat(math.Round(s*10)/10, 'f', 1, 64) }

@@ -3,11 +3,8 @@ package gate_test
 import (
 	"context"
 	"flag"
-	"math/rand/v2"
 	"os"
-	"strconv"
 	"testing"
-	"time"
 
 	"azekura/access"
 	"azekura/auditlog"
@@ -63,14 +60,3 @@ func (r *room) size() int64 { return r.Log.Committed() }
 
 // background is a context that no test's end cancels.
 var background = context.Background()
-
-// random is a source whose seed is printed, and can be given again.
-func random(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if given, err := strconv.ParseUint(os.Getenv("AZEKURA_TEST_SEED"), 10, 64); err == nil {
-		seed = given
-	}
-	t.Logf("AZEKURA_TEST_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 1))
-}

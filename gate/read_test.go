@@ -288,7 +288,7 @@ func TestEndsMeanwhile(t *testing.T) {
 // TestCancelled: a client that goes away gets nothing, and its event stays.
 func TestCancelled(t *testing.T) {
 	withPeople(t, 3, func(t *testing.T, r *room) {
-		random := random(t)
+		random := insttest.Random(t)
 		answered, events := int64(0), r.size()
 		for range 200 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.Int64N(int64(2*time.Millisecond))))

@@ -8,11 +8,10 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/text/width"
+	"azekura/internal/screen"
 )
 
 // WriteTable writes the figures for people to read, its times in the given zone
@@ -42,9 +41,9 @@ type row struct {
 func (t *table) head(e *Exposure) {
 	w := t.words
 	fmt.Fprintf(&t.text, "%s: %s\n", w.title, cmp.Or(e.Label, "-"))
-	rows := []row{{w.participants, grouped(e.Participants)}, {w.openings, grouped(e.Openings)}, {w.sessions, grouped(e.Sessions)}}
+	rows := []row{{w.participants, screen.Grouped(e.Participants)}, {w.openings, screen.Grouped(e.Openings)}, {w.sessions, screen.Grouped(e.Sessions)}}
 	if e.Sets > 0 {
-		rows = append(rows, row{w.sets, grouped(e.Sets)})
+		rows = append(rows, row{w.sets, screen.Grouped(e.Sets)})
 	}
 	for _, at := range []struct {
 		label string
@@ -64,7 +63,7 @@ func (t *table) figures(f Figures) {
 	rows := []row{{t.words.people, t.words.field}}
 	byCount := func(a, b string) int { return cmp.Or(cmp.Compare(f.Fields[b], f.Fields[a]), cmp.Compare(a, b)) }
 	for _, name := range slices.SortedFunc(maps.Keys(f.Fields), byCount) {
-		rows = append(rows, row{grouped(f.Fields[name]), t.language.FieldName(name)})
+		rows = append(rows, row{screen.Grouped(f.Fields[name]), t.language.FieldName(name)})
 	}
 	t.counts(rows)
 	rows = []row{{t.words.people, t.words.combination}}
@@ -74,7 +73,7 @@ func (t *table) figures(f Figures) {
 		for i, name := range rest[0].Fields {
 			names[i] = t.language.FieldName(name)
 		}
-		rows = append(rows, row{grouped(rest[0].Participants), strings.Join(names, t.words.join)})
+		rows = append(rows, row{screen.Grouped(rest[0].Participants), strings.Join(names, t.words.join)})
 	}
 	t.counts(rows)
 	if len(rest) > 0 {
@@ -82,7 +81,7 @@ func (t *table) figures(f Figures) {
 		for _, c := range rest {
 			participants += c.Participants
 		}
-		fmt.Fprintf(&t.text, "  "+t.words.rest+"\n", grouped(int64(len(rest))), grouped(participants))
+		fmt.Fprintf(&t.text, "  "+t.words.rest+"\n", screen.Grouped(int64(len(rest))), screen.Grouped(participants))
 	}
 }
 
@@ -91,7 +90,7 @@ const tableCombinations = 20
 
 func (t *table) standing(e *Exposure) {
 	w := t.words
-	fmt.Fprintf(&t.text, "\n"+w.head+"\n", grouped(e.Head.Size), base64.StdEncoding.EncodeToString(e.Head.Root[:]))
+	fmt.Fprintf(&t.text, "\n"+w.head+"\n", screen.Grouped(e.Head.Size), base64.StdEncoding.EncodeToString(e.Head.Root[:]))
 	if e.Complete {
 		fmt.Fprintln(&t.text, w.complete)
 		return
@@ -101,7 +100,7 @@ func (t *table) standing(e *Exposure) {
 		fmt.Fprintf(&t.text, "  %s\n", g.in(t.language))
 	}
 	if e.UnlistedGaps > 0 {
-		fmt.Fprintf(&t.text, "  "+w.more+"\n", grouped(e.UnlistedGaps))
+		fmt.Fprintf(&t.text, "  "+w.more+"\n", screen.Grouped(e.UnlistedGaps))
 	}
 }
 
@@ -110,7 +109,7 @@ func (t *table) rows(rows []row) {
 	left, right := columns(rows)
 	t.text.WriteByte('\n')
 	for _, r := range rows {
-		gap := left - cells(r.left) + 2 + right - cells(r.right)
+		gap := left - screen.Cells(r.left) + 2 + right - screen.Cells(r.right)
 		fmt.Fprintf(&t.text, "  %s%s%s\n", r.left, strings.Repeat(" ", gap), r.right)
 	}
 }
@@ -121,36 +120,13 @@ func (t *table) counts(rows []row) {
 	left, _ := columns(rows)
 	t.text.WriteByte('\n')
 	for _, r := range rows {
-		fmt.Fprintf(&t.text, "  %s%s  %s\n", strings.Repeat(" ", left-cells(r.left)), r.left, r.right)
+		fmt.Fprintf(&t.text, "  %s%s  %s\n", strings.Repeat(" ", left-screen.Cells(r.left)), r.left, r.right)
 	}
 }
 
 func columns(rows []row) (left, right int) {
 	for _, r := range rows {
-		left, right = max(left, cells(r.left)), max(right, cells(r.right))
+		left, right = max(left, screen.Cells(r.left)), max(right, screen.Cells(r.right))
 	}
 	return left, right
-}
-
-// cells is a text's width on a terminal, where Japanese characters take two.
-func cells(text string) int {
-	n := 0
-	for _, r := range text {
-		switch width.LookupRune(r).Kind() {
-		case width.EastAsianWide, width.EastAsianFullwidth:
-			n += 2
-		default:
-			n++
-		}
-	}
-	return n
-}
-
-// grouped writes a number with a comma every three digits.
-func grouped(n int64) string {
-	text := strconv.FormatInt(n, 10)
-	for at := len(text) - 3; at > 0; at -= 3 {
-		text = text[:at] + "," + text[at:]
-	}
-	return text
 }

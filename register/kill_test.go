@@ -34,8 +34,8 @@ func TestKilled(t *testing.T) {
 		file := insttest.File(t, mixed(t, killRows))
 		_, took := importIn(t, whole, file, 0)
 		want, first := state(t, whole, file)
-		r := random(t)
-		for kills := 0; kills < soak(3, 30); {
+		r := insttest.Random(t)
+		for kills := 0; kills < insttest.Soak(3, 30); {
 			dir := insttest.New(t, engine)
 			for killed := true; killed; {
 				after := time.Duration(1 + r.Int64N(int64(took)))

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -79,23 +77,4 @@ func importIn(t *testing.T, dir, file string, killAfter time.Duration) (killed b
 		t.Fatal("the child failed:", err)
 	}
 	return true, took
-}
-
-// random is a source whose seed is printed, and can be given again.
-func random(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if given, err := strconv.ParseUint(os.Getenv("AZEKURA_TEST_SEED"), 10, 64); err == nil {
-		seed = given
-	}
-	t.Logf("AZEKURA_TEST_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 1))
-}
-
-// soak is small, or in `make soak` full.
-func soak(small, full int) int {
-	if os.Getenv("AZEKURA_SOAK") == "1" {
-		return full
-	}
-	return small
 }

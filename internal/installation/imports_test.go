@@ -24,9 +24,9 @@ import (
 func TestJobKilled(t *testing.T) {
 	insttest.Each(t, func(t *testing.T, engine string) {
 		dir, file := insttest.New(t, engine), insttest.File(t, insttest.CSV(t, 21, 9000))
-		r := random(t)
+		r := insttest.Random(t)
 		killed, asked := 0, file
-		for range soak(4, 30) {
+		for range insttest.Soak(4, 30) {
 			if !runIn(t, dir, asked, time.Duration(1+r.Int64N(int64(800*time.Millisecond)))) {
 				break
 			}
