@@ -62,6 +62,7 @@ type Log struct {
 
 	tree *tree // the sequencer's alone
 	seqs sequences
+	edge edge // for readers
 
 	committed atomic.Int64 // events committed; what a reader now sees at least
 	stopped   atomic.Pointer[error]
