@@ -3,7 +3,6 @@ package auditlog
 import (
 	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
+
+	"azekura/internal/slotfile"
 
 	"github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/note"
@@ -27,23 +27,19 @@ type Signer struct {
 	vkey   string
 
 	mu    sync.Mutex
-	file  *os.File
-	slot  int64
+	file  *slotfile.File
 	state signerState
 	tree  *tree
+
+	signed chan struct{}
 }
 
-// signerState is what a slot of the state file holds. Two slots are written in
-// turn, so a torn write leaves the one before.
+// signerState is what the state file holds: 63 hashes and a note at the most.
 type signerState struct {
-	Turn       int64    `json:"turn"`
 	Size       int64    `json:"size"`
 	Edge       [][]byte `json:"edge"` // roots of the perfect subtrees, left to right
 	Checkpoint []byte   `json:"checkpoint"`
 }
-
-// slotSize holds a state of any size: 63 hashes and a note.
-const slotSize = 8 << 10
 
 // ErrSigner means that the signer refused a head: the database contradicts
 // what was signed before, and nothing may be opened on it.
@@ -64,29 +60,19 @@ func CreateSigner(dir, origin string) error {
 			return err
 		}
 	}
-	// The file has its full size from the start, so that signing needs no
-	// new disk space and a full disk can't stop it half way.
-	if err := writeNew(filepath.Join(dir, "state"), make([]byte, 2*slotSize)); err != nil {
-		return err
-	}
 	s, err := openSigner(dir)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	if err := s.Extend(nil, 0, s.tree.root()); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes the files' names as durable as their contents.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
+	first, err := s.next(newTree())
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	body, err := json.Marshal(first)
+	if err != nil {
+		return err
+	}
+	return slotfile.Create(filepath.Join(dir, "state"), body)
 }
 
 func writeNew(path string, data []byte) error {
@@ -104,14 +90,24 @@ func OpenSigner(dir string) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.load(); err != nil {
-		return nil, errors.Join(err, s.Close())
+	var body []byte
+	s.file, body, err = slotfile.Open(filepath.Join(dir, "state"))
+	switch {
+	case errors.Is(err, slotfile.ErrHeld):
+		return nil, errors.New("another process holds the signer's state; stop it first, or go through the running server")
+	case errors.Is(err, slotfile.ErrDamaged):
+		return nil, errors.New("the signer's state is damaged in both its slots; it must be restored from a copy, or a new log started")
+	case err != nil:
+		return nil, fmt.Errorf("open the signer's state: %w", err)
+	}
+	if err := s.load(body); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the signer's state: %w", err), s.Close())
 	}
 	return s, nil
 }
 
-// openSigner opens the files and leaves the state out, which CreateSigner has
-// yet to write.
+// openSigner reads the key and leaves the state out, which CreateSigner has yet
+// to write.
 func openSigner(dir string) (*Signer, error) {
 	text := map[string]string{}
 	for _, name := range []string{"key", "vkey", "origin"} {
@@ -125,43 +121,29 @@ func openSigner(dir string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the signer's key: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "state"), os.O_RDWR, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open the signer's state: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(errors.New("another process holds the signer's state; stop it first, or go through the running server"), f.Close())
-	}
-	return &Signer{origin: text["origin"], key: key, vkey: text["vkey"], file: f, tree: newTree()}, nil
+	return &Signer{origin: text["origin"], key: key, vkey: text["vkey"], tree: newTree(), signed: make(chan struct{}, 1)}, nil
 }
 
-func (s *Signer) load() error {
-	found := false
-	for slot := range int64(2) {
-		raw := make([]byte, slotSize)
-		if _, err := s.file.ReadAt(raw, slot*slotSize); err != nil {
-			return fmt.Errorf("read the signer's state: %w", err)
-		}
-		sum, body := raw[:sha256.Size], raw[sha256.Size:]
-		body = bytes.TrimRight(body, "\x00")
-		var state signerState
-		if got := sha256.Sum256(body); !bytes.Equal(sum, got[:]) || json.Unmarshal(body, &state) != nil {
-			continue
-		}
-		if !found || state.Turn > s.state.Turn {
-			s.state, s.slot, found = state, slot, true
-		}
-	}
-	if !found {
-		// An empty file is no new signer: a power cut can empty one.
-		return errors.New("the signer's state is damaged in both its slots; it must be restored from a copy, or a new log started")
+func (s *Signer) load(body []byte) error {
+	if err := json.Unmarshal(body, &s.state); err != nil {
+		return err
 	}
 	rng, err := ranges.NewRange(0, uint64(s.state.Size), s.state.Edge)
 	if err != nil {
-		return fmt.Errorf("read the signer's state: %w", err)
+		return err
 	}
 	s.tree.rng = rng
 	return nil
+}
+
+// next is the state over a tree.
+func (s *Signer) next(t *tree) (signerState, error) {
+	size, root := t.size(), t.root()
+	checkpoint, err := note.Sign(&note.Note{Text: string(log.Checkpoint{Origin: s.origin, Size: uint64(size), Hash: root[:]}.Marshal())}, s.key)
+	if err != nil {
+		return signerState{}, fmt.Errorf("sign the log's head: %w", err)
+	}
+	return signerState{Size: size, Edge: t.rng.Hashes(), Checkpoint: checkpoint}, nil
 }
 
 // Extend appends leaves to the last signed head and signs the result, which
@@ -177,36 +159,32 @@ func (s *Signer) Extend(leaves []Hash, size int64, root Hash) error {
 	if next.size() != size || next.root() != root {
 		return fmt.Errorf("%w: at %d events the database's root isn't the one that follows from the last signed head", ErrSigner, size)
 	}
-	checkpoint, err := note.Sign(&note.Note{Text: string(log.Checkpoint{Origin: s.origin, Size: uint64(size), Hash: root[:]}.Marshal())}, s.key)
+	state, err := s.next(next)
 	if err != nil {
-		return fmt.Errorf("sign the log's head: %w", err)
+		return err
 	}
-	state := signerState{Turn: s.state.Turn + 1, Size: size, Edge: next.rng.Hashes(), Checkpoint: checkpoint}
 	if err := s.store(state); err != nil {
 		return fmt.Errorf("sync the signer's state: %w", err)
 	}
-	s.state, s.slot, s.tree = state, s.slot^1, next
+	s.state, s.tree = state, next
+	select {
+	case s.signed <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
-// store writes the slot that isn't the newest, and syncs. The file's size and
-// place don't change, so its data is all there is to sync.
 func (s *Signer) store(state signerState) error {
 	body, err := json.Marshal(state)
 	if err != nil {
 		return err
 	}
-	raw := make([]byte, slotSize)
-	if len(body) > slotSize-sha256.Size {
-		return errors.New("the state is larger than its slot")
-	}
-	sum := sha256.Sum256(body)
-	copy(raw[copy(raw, sum[:]):], body)
-	if _, err := s.file.WriteAt(raw, (s.slot^1)*slotSize); err != nil {
-		return err
-	}
-	return syscall.Fdatasync(int(s.file.Fd()))
+	return s.file.Store(body)
 }
+
+// Signed has something to receive whenever a head was signed since the last
+// time, for the one who carries heads to witnesses.
+func (s *Signer) Signed() <-chan struct{} { return s.signed }
 
 // Head is the last head that was signed.
 func (s *Signer) Head() (size int64, root Hash) {
