@@ -22,11 +22,15 @@ import (
 // folder outside the database. It grows the tree itself, from leaf hashes, so
 // what it signs always extends what it signed before.
 type Signer struct {
+	dir    string
 	origin string
-	key    note.Signer
-	vkey   string
+	logID  int64
+	past   []Past
 
 	mu    sync.Mutex
+	key   note.Signer
+	vkey  string
+	keys  []KeyPeriod // before vkey
 	file  *slotfile.File
 	state signerState
 	tree  *tree
@@ -39,6 +43,9 @@ type signerState struct {
 	Size       int64    `json:"size"`
 	Edge       [][]byte `json:"edge"` // roots of the perfect subtrees, left to right
 	Checkpoint []byte   `json:"checkpoint"`
+	// Restored is set in a state that was made from a backup: it may be older
+	// than what was signed last.
+	Restored *Restored `json:"restored,omitempty"`
 }
 
 // ErrSigner means that the signer refused a head: the database contradicts
@@ -86,12 +93,7 @@ func writeNew(path string, data []byte) error {
 
 // OpenSigner opens a signer's folder, for one process at a time.
 func OpenSigner(dir string) (*Signer, error) {
-	s, err := openSigner(dir)
-	if err != nil {
-		return nil, err
-	}
-	var body []byte
-	s.file, body, err = slotfile.Open(filepath.Join(dir, "state"))
+	file, body, err := slotfile.Open(filepath.Join(dir, "state"))
 	switch {
 	case errors.Is(err, slotfile.ErrHeld):
 		return nil, errors.New("another process holds the signer's state; stop it first, or go through the running server")
@@ -100,6 +102,12 @@ func OpenSigner(dir string) (*Signer, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open the signer's state: %w", err)
 	}
+	// The key is read behind the lock: who holds it may be changing the key.
+	s, err := openSigner(dir)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	s.file = file
 	if err := s.load(body); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the signer's state: %w", err), s.Close())
 	}
@@ -121,7 +129,30 @@ func openSigner(dir string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the signer's key: %w", err)
 	}
-	return &Signer{origin: text["origin"], key: key, vkey: text["vkey"], tree: newTree(), signed: make(chan struct{}, 1)}, nil
+	s := &Signer{dir: dir, origin: text["origin"], key: key, tree: newTree(), signed: make(chan struct{}, 1)}
+	return s, s.place(text["key"], text["vkey"])
+}
+
+// place reads what else the folder says: which log this is, what came before it,
+// and which keys. The private key counts; its public half is written again where
+// a change of keys was cut short.
+func (s *Signer) place(skey, vkey string) (err error) {
+	if s.vkey, err = verifierKey(skey); err != nil {
+		return err
+	}
+	if s.vkey != vkey {
+		if err := slotfile.Replace(filepath.Join(s.dir, "vkey"), []byte(s.vkey+"\n")); err != nil {
+			return err
+		}
+	}
+	if s.logID, err = readLogID(s.dir); err != nil {
+		return err
+	}
+	if s.past, err = readPast(s.dir); err != nil {
+		return err
+	}
+	s.keys, err = readKeys(s.dir)
+	return err
 }
 
 func (s *Signer) load(body []byte) error {
@@ -143,7 +174,7 @@ func (s *Signer) next(t *tree) (signerState, error) {
 	if err != nil {
 		return signerState{}, fmt.Errorf("sign the log's head: %w", err)
 	}
-	return signerState{Size: size, Edge: t.rng.Hashes(), Checkpoint: checkpoint}, nil
+	return signerState{Size: size, Edge: t.rng.Hashes(), Checkpoint: checkpoint, Restored: s.state.Restored}, nil
 }
 
 // Extend appends leaves to the last signed head and signs the result, which
@@ -152,6 +183,13 @@ func (s *Signer) next(t *tree) (signerState, error) {
 func (s *Signer) Extend(leaves []Hash, size int64, root Hash) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.extend(leaves, size, root)
+}
+
+func (s *Signer) extend(leaves []Hash, size int64, root Hash) error {
+	if r := s.state.Restored; r != nil && !r.Confirmed {
+		return fmt.Errorf("%w at %d events", ErrRestored, s.state.Size)
+	}
 	next := &tree{rng: s.tree.clone().rng}
 	for _, leaf := range leaves {
 		_ = next.rng.Append(append([]byte(nil), leaf[:]...), nil)
@@ -163,14 +201,22 @@ func (s *Signer) Extend(leaves []Hash, size int64, root Hash) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store(state); err != nil {
-		return fmt.Errorf("sync the signer's state: %w", err)
+	if err := s.keep(state, next); err != nil {
+		return err
 	}
-	s.state, s.tree = state, next
 	select {
 	case s.signed <- struct{}{}:
 	default:
 	}
+	return nil
+}
+
+// keep makes a state the signer's, once it is on the disk.
+func (s *Signer) keep(state signerState, t *tree) error {
+	if err := s.store(state); err != nil {
+		return fmt.Errorf("sync the signer's state: %w", err)
+	}
+	s.state, s.tree = state, t
 	return nil
 }
 
@@ -216,7 +262,11 @@ func (s *Signer) Checkpoint() []byte {
 func (s *Signer) Origin() string { return s.origin }
 
 // VerifierKey is the signer's public key as a vkey (C2SP signed-note).
-func (s *Signer) VerifierKey() string { return s.vkey }
+func (s *Signer) VerifierKey() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.vkey
+}
 
 // Close lets another process open the state.
 func (s *Signer) Close() error { return s.file.Close() }

@@ -25,6 +25,24 @@ const migrationTable = `CREATE TABLE IF NOT EXISTS azekura_migration (
 	applied_us BIGINT NOT NULL
 )`
 
+// Applied are the names of the migrations that a database has behind it.
+func Applied(ctx context.Context, q Querier) ([]string, error) {
+	rows, err := q.Query(ctx, "SELECT name FROM azekura_migration ORDER BY applied_us, name")
+	if err != nil {
+		return nil, fmt.Errorf("read the schema's version: %w", err)
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}
+
 // Migrate applies those that haven't been, each in its own transaction.
 func Migrate(ctx context.Context, d DB, now time.Time, migrations []Migration) error {
 	if _, err := d.Exec(ctx, migrationTable); err != nil {

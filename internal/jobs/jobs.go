@@ -47,13 +47,20 @@ func Start(ctx context.Context, d db.DB, workers *river.Workers) (*Runner, error
 // River would wait an hour to be sure. Being killed is no failed attempt.
 const unfinished = "UPDATE river_job SET state = 'available', attempt = attempt - 1 WHERE state = 'running' AND attempt > 0"
 
-func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], workers *river.Workers) (*Runner, error) {
+func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx]) error {
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, fmt.Errorf("prepare the job engine: %w", err)
+		return fmt.Errorf("prepare the job engine: %w", err)
 	}
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return nil, fmt.Errorf("prepare the job engine's tables: %w", err)
+		return fmt.Errorf("prepare the job engine's tables: %w", err)
+	}
+	return nil
+}
+
+func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], workers *river.Workers) (*Runner, error) {
+	if err := migrate(ctx, driver); err != nil {
+		return nil, err
 	}
 	if _, err := d.Exec(ctx, unfinished); err != nil {
 		return nil, fmt.Errorf("take up the jobs of the process before: %w", err)
