@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"azekura/auditlog"
 	"azekura/drill"
 	"azekura/internal/cli"
+	"azekura/internal/installation"
 	"azekura/internal/insttest"
 	"azekura/internal/pgtest"
 
@@ -259,6 +261,65 @@ func TestInterruptLeavesNothing(t *testing.T) {
 				gone(t, pid)
 			}
 		})
+	}
+}
+
+// TestKilledDrillLeavesNobody: kill -9 lets a drill end nothing itself, and yet
+// its server and its attacker, a grandchild, are gone.
+func TestKilledDrillLeavesNobody(t *testing.T) {
+	o := stage(t)
+	dir := t.TempDir()
+	kept, pid := filepath.Join(dir, "kept"), filepath.Join(dir, "pid")
+	command := `sh -c 'echo $$ > "` + pid + `"; echo "{\"tried\":1}" >> "$AZEKURA_DRILL_OUT"; exec sleep 1000'; true`
+	cmd := exec.Command(o.Program, "drill", "june-2015", "-n", "20", "--seconds", "600", "--keep", kept, "--attacker", command)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	await(t, "the attacker is at work", func() bool {
+		raw, err := os.ReadFile(pid)
+		return err == nil && len(raw) > 0
+	})
+	if inst, err := installation.OpenMadeUp(t.Context(), kept); !errors.Is(err, auditlog.ErrHeld) {
+		t.Fatalf("no server holds the installation: %v %v", inst, err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attacker, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the attacker has ended", func() bool { return ended(attacker) })
+	await(t, "the server has ended", func() bool {
+		inst, err := installation.OpenMadeUp(t.Context(), kept)
+		if err != nil {
+			return false
+		}
+		return inst.Close() == nil
+	})
+}
+
+// ended tells whether a process runs no more; whoever inherited it may not have
+// buried it yet.
+func ended(pid int) bool {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := strings.Cut(string(raw), ") ")
+	return err != nil || strings.HasPrefix(state, "Z")
+}
+
+// await waits for what must come; none is as slow as it waits.
+func await(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !f(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came about that %s", what)
+		}
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,12 +19,18 @@ import (
 // process is a child, in a process group of its own: a Ctrl-C at the terminal
 // reaches the drill alone, which then ends its children in order.
 type process struct {
-	name string
-	cmd  *exec.Cmd
-	said tail
-	done chan struct{} // closed when it has ended
-	err  error         // set by then
+	name   string
+	cmd    *exec.Cmd
+	said   tail
+	done   chan struct{} // closed when it has ended
+	err    error         // set by then
+	keeper *exec.Cmd
+	hold   io.WriteCloser // the keeper's input
 }
+
+// keeperScript kills a process group when its input ends without a word: when the
+// drill died in whatever way, a kill -9 too.
+const keeperScript = `read -r _ || kill -s KILL -- "-$1"`
 
 // start starts a program whose environment has nothing of Azekura's but own.
 func start(name string, cmd *exec.Cmd, own ...string) (*process, error) {
@@ -46,12 +54,38 @@ func start(name string, cmd *exec.Cmd, own ...string) (*process, error) {
 		p.err = cmd.Wait()
 		close(p.done)
 	}()
+	if err := p.keep(); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch over %s: %w", name, err), p.stop(0))
+	}
 	return p, nil
+}
+
+// keep starts the process that ends this one's group if the drill dies. It has a
+// group of its own too.
+func (p *process) keep() (err error) {
+	p.keeper = exec.Command("/bin/sh", "-c", keeperScript, "drill-keeper", strconv.Itoa(p.cmd.Process.Pid))
+	p.keeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if p.hold, err = p.keeper.StdinPipe(); err != nil {
+		return err
+	}
+	return p.keeper.Start()
+}
+
+// dismiss ends the keeper, which then kills nobody: the group's number may be a
+// stranger's by the time this process ends.
+func (p *process) dismiss() {
+	if p.keeper == nil || p.keeper.Process == nil || p.keeper.ProcessState != nil {
+		return
+	}
+	_, _ = io.WriteString(p.hold, "\n")
+	p.hold.Close()
+	_ = p.keeper.Wait()
 }
 
 // stop asks the process to end, and kills its group once grace is over. A
 // process that has ended already only has its group cleared.
 func (p *process) stop(grace time.Duration) error {
+	defer p.dismiss()
 	// The group's id is the child's, and stays taken while any of it lives.
 	defer func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }()
 	select {
@@ -76,6 +110,7 @@ func (p *process) stop(grace time.Duration) error {
 
 // ended explains a process that ended by itself.
 func (p *process) ended() error {
+	p.dismiss()
 	said := strings.TrimSpace(p.said.String())
 	if said == "" {
 		said = "it said nothing"
