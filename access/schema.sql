@@ -1,5 +1,8 @@
 -- Caches of grants: each row repeats an event of the audit log, whose index it
 -- carries. The code before this migration grants nothing.
+-- grant: access_staff SELECT, INSERT
+-- grant: access_device SELECT, INSERT
+-- grant: access_session SELECT, INSERT, UPDATE
 CREATE TABLE access_staff (
 	log_id BIGINT NOT NULL,
 	staff_id TEXT NOT NULL,

@@ -1,5 +1,6 @@
 -- The head moves by compare-and-swap alone; epoch fences off a sequencer that
 -- lost its lead: each one that opens the log raises it.
+-- grant: log_head SELECT, INSERT, UPDATE
 CREATE TABLE log_head (
 	log_id BIGINT NOT NULL PRIMARY KEY,
 	size BIGINT NOT NULL,
@@ -10,6 +11,7 @@ CREATE TABLE log_head (
 ;
 -- line is the truth; the other columns repeat it for look-ups, and azekura log
 -- verify compares them. fields is what the event opened (field.Set), else 0.
+-- grant: log_event SELECT, INSERT
 CREATE TABLE log_event (
 	log_id BIGINT NOT NULL,
 	idx BIGINT NOT NULL,
@@ -27,6 +29,7 @@ CREATE TABLE log_event (
 CREATE INDEX log_event_session ON log_event (log_id, session_id, session_seq, time_us, fields, participant_id);
 CREATE INDEX log_event_participant ON log_event (log_id, participant_id, participant_seq) WHERE participant_id IS NOT NULL;
 -- C2SP tlog-tiles: full hash tiles of height 8, 256 hashes of 32 bytes.
+-- grant: log_tile SELECT, INSERT
 CREATE TABLE log_tile (
 	log_id BIGINT NOT NULL,
 	level BIGINT NOT NULL,
@@ -35,6 +38,7 @@ CREATE TABLE log_tile (
 	PRIMARY KEY (log_id, level, n)
 );
 -- The members of set events, sealed, 1,024 a block (a subtree of the set's tree).
+-- grant: log_set_block SELECT, INSERT
 CREATE TABLE log_set_block (
 	log_id BIGINT NOT NULL,
 	set_id BIGINT NOT NULL,
@@ -48,9 +52,4 @@ DO $$ BEGIN
 	-- An exposure reads the session's index alone, as far as vacuum has marked
 	-- the pages; so let it come by often, whatever the log's size.
 	ALTER TABLE log_event SET (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000);
-	IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'azekura_app') THEN
-		GRANT SELECT, INSERT ON log_event, log_tile, log_set_block TO azekura_app;
-		GRANT SELECT, INSERT, UPDATE ON log_head TO azekura_app;
-		REVOKE UPDATE, DELETE, TRUNCATE ON log_event, log_tile, log_set_block FROM azekura_app;
-	END IF;
 END $$

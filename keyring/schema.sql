@@ -1,4 +1,5 @@
 -- Domain keys, wrapped by the root key. A reference table: small, on every node.
+-- grant: keyring_key SELECT, INSERT, UPDATE, DELETE
 CREATE TABLE keyring_key (
 	domain TEXT NOT NULL,
 	epoch BIGINT NOT NULL,
@@ -9,7 +10,9 @@ CREATE TABLE keyring_key (
 -- sqlite: WITHOUT ROWID
 ;
 -- A participant's data key, wrapped by the data domain's key of an epoch.
--- Deleting the row shreds the participant.
+-- Deleting the row shreds the participant, and then it must leave the table's
+-- files, which takes the table's owner.
+-- grant: keyring_participant OWNER
 CREATE TABLE keyring_participant (
 	key_no BIGINT NOT NULL,
 	epoch BIGINT NOT NULL,

@@ -173,7 +173,7 @@ func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, f
 		return r, err
 	}
 	if err := s.db.Scrub(ctx, "keyring_participant"); err != nil {
-		return r, fmt.Errorf("the data key is deleted and that is recorded, but its old bytes may still lie in the database's files: %w", err)
+		return r, fmt.Errorf("%w: %w", ErrRemains, err)
 	}
 	return r, nil
 }

@@ -35,6 +35,9 @@ var (
 	ErrNotFound = errors.New("no participant is found by that")
 	// ErrConflict means that another change came first.
 	ErrConflict = errors.New("another change of the same participant came first; look at it and try again")
+	// ErrRemains means that a participant is shredded, and that the deleted key
+	// couldn't be cleared out of the database's files.
+	ErrRemains = errors.New("the data key is deleted and that is recorded, but its old bytes may still lie in the database's files")
 )
 
 // Store is the register's tables.

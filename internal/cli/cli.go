@@ -16,8 +16,10 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"azekura/api"
+	"azekura/auditlog"
 	"azekura/internal/installation"
 	"azekura/keyring/root"
 
@@ -66,7 +68,7 @@ Start with azekura demo, or make an installation with azekura init.`,
 		dir = "azekura-data"
 	}
 	cmd.PersistentFlags().StringVar(&a.dir, "dir", dir, "the installation's folder (AZEKURA_DIR)")
-	cmd.AddCommand(a.initCommand(), a.recoverCommand(), a.serveCommand(), a.staffCommand(), a.deviceCommand(), a.sessionCommand(),
+	cmd.AddCommand(a.initCommand(), a.migrateCommand(), a.recoverCommand(), a.serveCommand(), a.staffCommand(), a.deviceCommand(), a.sessionCommand(),
 		a.participantsCommand(), a.searchCommand(), a.checkCommand(), a.readCommand(), a.changeCommand(),
 		a.exposureCommand(), a.logCommand(), a.populationCommand(), a.demoCommand(), a.drillCommand())
 	for _, sub := range cmd.Commands() {
@@ -95,17 +97,44 @@ func (a *app) passphrase() ([]byte, error) {
 	return root.Passphrase("Passphrase of the root key", false)
 }
 
+// A server takes a second to start, most of it for the passphrase; a busy
+// machine takes some more. Who waits asks again now and then.
+var (
+	patience = 30 * time.Second
+	again    = 100 * time.Millisecond
+)
+
 // connect reaches the installation: through its server, or by opening it.
 func (a *app) connect(ctx context.Context) (*api.Client, func() error, error) {
 	if _, err := installation.ReadConfig(a.dir); err != nil {
 		return nil, nil, err
 	}
-	if c, err := api.Dial(a.dir); err == nil {
-		return c, func() error { return nil }, nil
-	}
-	inst, err := installation.Open(ctx, a.dir, a.passphrase)
-	if err != nil {
-		return nil, nil, err
+	var inst *installation.Installation
+	for waited := time.Duration(0); ; waited += again {
+		c, err := api.Dial(a.dir)
+		if err == nil {
+			return c, func() error { return nil }, nil
+		}
+		inst, err = installation.Open(ctx, a.dir, a.passphrase)
+		if err == nil {
+			break
+		}
+		// Another process is at it: a server that isn't listening yet, or a
+		// command that is soon done.
+		if !errors.Is(err, auditlog.ErrHeld) {
+			return nil, nil, err
+		}
+		if waited == 0 {
+			fmt.Fprintln(os.Stderr, "another process holds this installation and doesn't answer yet; waiting for it")
+		}
+		if waited >= patience {
+			return nil, nil, fmt.Errorf("no answer after %s: %w", patience, err)
+		}
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
 	}
 	if err := inst.StartJobs(ctx); err != nil {
 		return nil, nil, errors.Join(err, inst.Close())

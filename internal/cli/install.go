@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -27,8 +28,18 @@ Give --recovery an age recipient whose identity lies in a safe: without it a los
 passphrase is a lost register.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Database != "" { // before keys are made that would be in the way the next time
-				d, err := db.Open(cmd.Context(), o.Database)
+			ask := newAsker(cmd)
+			if err := errors.Join(ask.fill("URL of the database", &o.Database), ask.fill("URL of the database for its tables' owner", &o.Owner)); err != nil {
+				return err
+			}
+			if o.Owner != "" && o.Database == "" {
+				return errors.New("--owner-db goes with --db, whose tables it owns")
+			}
+			for _, url := range []string{o.Database, o.Owner} {
+				if url == "" {
+					continue
+				}
+				d, err := db.Open(cmd.Context(), url) // before keys are made that would be in the way the next time
 				if err != nil {
 					return err
 				}
@@ -54,7 +65,8 @@ passphrase is a lost register.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Database, "db", "", "a postgres:// URL; without it an SQLite file in the folder")
+	f.StringVar(&o.Database, "db", "", "a postgres:// URL, or - to be asked for it; without it an SQLite file in the folder")
+	f.StringVar(&o.Owner, "owner-db", "", "the same database's URL for the role that owns the tables, or -; it is used now and kept nowhere")
 	f.StringVar(&o.Recovery, "recovery", "", "an age recipient (age1…) that the root key is escrowed to")
 	f.StringVar(&o.Operator, "operator", "", "an age recipient that rejected rows are encrypted to; without it a key pair is made")
 	f.StringVar(&o.Origin, "origin", "", "the audit log's name for ever, such as log.example.go.jp/azekura; without it a random one")
@@ -77,6 +89,34 @@ func (a *app) root(o *installation.CreateOptions, transit string) error {
 		return fmt.Errorf("read the KMS's settings: %w", err)
 	}
 	return nil
+}
+
+func (a *app) migrateCommand() *cobra.Command {
+	var url string
+	cmd := &cobra.Command{
+		Use:   "migrate --db URL",
+		Short: "Bring PostgreSQL's tables to this version, as their owner",
+		Long: `migrate makes and changes tables as the role that owns them, and grants azekura_app,
+as which an installation is served, what it needs and nothing else: no UPDATE and no
+DELETE on the audit log. Run it with each new version. Who serves as the owner, or on
+SQLite, needs it never. It may run while a server does.
+
+Give - in the place of the URL and it is asked for, or read from standard input.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := newAsker(cmd).fill("URL of the database for its tables' owner", &url); err != nil {
+				return err
+			}
+			if err := installation.Migrate(cmd.Context(), url); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "The tables are those of this version.")
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&url, "db", "", "a postgres:// URL of the role that owns the tables, or - to be asked for it")
+	_ = cmd.MarkFlagRequired("db") // fails only for a flag that isn't there
+	return cmd
 }
 
 func (a *app) recoverCommand() *cobra.Command {

@@ -66,10 +66,50 @@ func (d *postgresDB) Size(ctx context.Context) (size int64, err error) {
 	return size, err
 }
 
-// Scrub removes dead rows. The write-ahead log keeps them until it is recycled.
+// wholeTable is the size up to which Scrub writes a table anew, in bytes: a
+// second or so, during which others wait for it.
+const wholeTable = 256 << 20
+
+const (
+	lockNotAvailable = "55P03"
+	scrubLockWait    = "SET lock_timeout = '3s'"
+)
+
+// Scrub writes a small table anew: VACUUM alone frees a dead row's place and
+// leaves its bytes there until another row takes it. A large table, or one that
+// somebody holds, is vacuumed, and the error says what is left. The write-ahead
+// log keeps the bytes until it is recycled.
 func (d *postgresDB) Scrub(ctx context.Context, table string) error {
-	_, err := d.pool.Exec(ctx, "VACUUM "+pgx.Identifier{table}.Sanitize())
-	return err
+	name := pgx.Identifier{table}.Sanitize()
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var size int64
+	var mine bool
+	err = conn.QueryRow(ctx, `SELECT pg_relation_size(oid), pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::text::regclass`, name).Scan(&size, &mine)
+	if err != nil {
+		return err
+	}
+	if !mine { // VACUUM would pass over it with a warning that nobody hears
+		return fmt.Errorf("table %s belongs to another role, so its dead rows stay in its files; run azekura migrate as the tables' owner, then VACUUM FULL %s", table, name)
+	}
+	if size <= wholeTable {
+		if _, err := conn.Exec(ctx, scrubLockWait); err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, "VACUUM FULL "+name)
+		_, reset := conn.Exec(context.WithoutCancel(ctx), "RESET lock_timeout")
+		var refused *pgconn.PgError
+		if err == nil || !errors.As(err, &refused) || refused.Code != lockNotAvailable {
+			return errors.Join(err, reset)
+		}
+	}
+	if _, err := conn.Exec(ctx, "VACUUM "+name); err != nil {
+		return err
+	}
+	return fmt.Errorf("the deleted row's place in table %s is free, and its bytes stay there until another row takes it; VACUUM FULL %s, when the table may be locked, takes them away", table, name)
 }
 
 func (d *postgresDB) Begin(ctx context.Context) (Tx, error) {

@@ -3,16 +3,19 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Migration is one forward step of the schema, owned by the package whose
-// tables it makes. Its SQL is read by both engines, but for two marks:
+// tables it makes. Its SQL is read by both engines, but for these marks:
 //
 //   - "-- sqlite: WORDS" is WORDS on SQLite and a comment elsewhere;
+//   - "-- grant: TABLE PRIVILEGES" says what the application's role may do with
+//     the table on PostgreSQL, and that it may do nothing else (see Grant);
 //   - what follows a line "-- postgresql only" is one more statement, run on
-//     PostgreSQL alone (grants, storage parameters).
+//     PostgreSQL alone (storage parameters).
 //
 // Its comment says what the code before and after it may do.
 type Migration struct {
@@ -25,46 +28,56 @@ const migrationTable = `CREATE TABLE IF NOT EXISTS azekura_migration (
 	applied_us BIGINT NOT NULL
 )`
 
-// Applied are the names of the migrations that a database has behind it.
-func Applied(ctx context.Context, q Querier) ([]string, error) {
-	rows, err := q.Query(ctx, "SELECT name FROM azekura_migration ORDER BY applied_us, name")
+// Migrate applies those that haven't been, each in its own transaction, and
+// grants what they say. Where all have been it only reads, so that a role which
+// may not change the schema can call it.
+func Migrate(ctx context.Context, d DB, now time.Time, migrations []Migration) error {
+	due, err := due(ctx, d, migrations)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	for _, m := range due {
+		if err := m.apply(ctx, d, now); err != nil {
+			return ownersWork(fmt.Errorf("apply migration %s: %w", m.Name, err))
+		}
+	}
+	return Grant(ctx, d, Grants(migrations))
+}
+
+// due are the migrations that the database doesn't have.
+func due(ctx context.Context, d DB, migrations []Migration) ([]Migration, error) {
+	done, err := applied(ctx, d)
+	if err != nil { // most likely there is no table yet
+		if _, err = d.Exec(ctx, migrationTable); err != nil {
+			// PostgreSQL's IF NOT EXISTS fails where another makes the table at the
+			// same moment; once more, and it exists.
+			_, err = d.Exec(ctx, migrationTable)
+		}
+		if err == nil {
+			done, err = applied(ctx, d)
+		}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read the schema's version: %w", err)
+		return nil, ownersWork(fmt.Errorf("prepare the schema: %w", err))
+	}
+	return slices.DeleteFunc(slices.Clone(migrations), func(m Migration) bool { return done[m.Name] }), nil
+}
+
+func applied(ctx context.Context, d DB) (map[string]bool, error) {
+	rows, err := d.Query(ctx, "SELECT name FROM azekura_migration")
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
-	var names []string
+	done := map[string]bool{}
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
 			return nil, err
 		}
-		names = append(names, name)
+		done[name] = true
 	}
-	return names, rows.Err()
-}
-
-// Migrate applies those that haven't been, each in its own transaction.
-func Migrate(ctx context.Context, d DB, now time.Time, migrations []Migration) error {
-	if _, err := d.Exec(ctx, migrationTable); err != nil {
-		// PostgreSQL's IF NOT EXISTS fails where another makes the table at the
-		// same moment; once more, and it exists.
-		if _, err = d.Exec(ctx, migrationTable); err != nil {
-			return fmt.Errorf("prepare the schema: %w", err)
-		}
-	}
-	for _, m := range migrations {
-		var found int64
-		if err := d.QueryRow(ctx, "SELECT count(*) FROM azekura_migration WHERE name = $1", []any{m.Name}, &found); err != nil {
-			return err
-		}
-		if found > 0 {
-			continue
-		}
-		if err := m.apply(ctx, d, now); err != nil {
-			return fmt.Errorf("apply migration %s: %w", m.Name, err)
-		}
-	}
-	return nil
+	return done, rows.Err()
 }
 
 // apply runs the statements one by one: a batch would prepare a statement before
@@ -89,9 +102,9 @@ func (m Migration) apply(ctx context.Context, d DB, now time.Time) error {
 }
 
 func (m Migration) statements(engine Engine) []string {
-	sql, grants, _ := strings.Cut(m.SQL, "-- postgresql only\n")
+	sql, only, _ := strings.Cut(grantLine.ReplaceAllString(m.SQL, ""), "-- postgresql only\n")
 	if engine == SQLite {
-		sql, grants = strings.ReplaceAll(sql, "-- sqlite: ", ""), ""
+		sql, only = strings.ReplaceAll(sql, "-- sqlite: ", ""), ""
 	}
 	var list []string
 	for _, s := range strings.Split(sql, ";\n") {
@@ -99,8 +112,8 @@ func (m Migration) statements(engine Engine) []string {
 			list = append(list, strings.TrimSuffix(s, ";"))
 		}
 	}
-	if grants != "" {
-		list = append(list, grants)
+	if only != "" {
+		list = append(list, only)
 	}
 	return list
 }

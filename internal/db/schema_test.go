@@ -3,6 +3,7 @@ package db_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,6 +59,21 @@ END $$
 			bad[2].SQL = "CREATE TABLE three (id BIGINT)"
 			ok(t, db.Migrate(t.Context(), d, now, bad))
 		})
+	}
+}
+
+// TestGrants reads the lines that say what the application may do.
+func TestGrants(t *testing.T) {
+	list := []db.Migration{
+		{Name: "test/1", SQL: "-- What it is.\n-- grant: one SELECT, INSERT\nCREATE TABLE one (id BIGINT);\n-- grant: two OWNER\nCREATE TABLE two (id BIGINT)"},
+		{Name: "test/2", SQL: "-- grant: one SELECT\n"},
+	}
+	want := map[string]string{"azekura_migration": "SELECT", "one": "SELECT", "two": "OWNER"}
+	if got := db.Grants(list); !maps.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+	for _, engine := range []db.Engine{db.SQLite, db.PostgreSQL} {
+		ok(t, db.Migrate(t.Context(), open(t, databaseURL(t, engine)), time.UnixMicro(1), list))
 	}
 }
 

@@ -59,7 +59,10 @@ var (
 
 // CreateOptions are the choices of azekura init.
 type CreateOptions struct {
-	Database   string
+	Database string
+	// Owner is the URL of the role that owns PostgreSQL's tables, where another
+	// serves (db.Application). It is used now and kept nowhere.
+	Owner      string
 	Origin     string // empty: a random name under .invalid
 	Operator   string // empty: a key pair is made, its identity in operator.key
 	MadeUp     bool
@@ -106,7 +109,7 @@ func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
 	if err := auditlog.CreateSigner(filepath.Join(dir, "signer"), c.Origin); err != nil {
 		return c, fmt.Errorf("make the signer: %w", err)
 	}
-	if err := c.fill(ctx, dir, wrapper); err != nil {
+	if err := c.fill(ctx, dir, o.Owner, wrapper); err != nil {
 		return c, err
 	}
 	if operatorKey != "" {
@@ -145,7 +148,12 @@ func (c *Config) complete() (operatorKey string, err error) {
 }
 
 // fill makes the tables and the domain keys, and the log's first event.
-func (c *Config) fill(ctx context.Context, dir string, wrapper wrapping.Wrapper) error {
+func (c *Config) fill(ctx context.Context, dir, owner string, wrapper wrapping.Wrapper) error {
+	if owner != "" {
+		if err := Migrate(ctx, owner); err != nil {
+			return err
+		}
+	}
 	d, err := db.Open(ctx, c.database(dir))
 	if err != nil {
 		return err
@@ -178,6 +186,24 @@ func (c *Config) fill(ctx context.Context, dir string, wrapper wrapping.Wrapper)
 		_, err = log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "init", Detail: first})
 	}
 	return errors.Join(err, log.Close())
+}
+
+// Migrate brings the tables of a database to this version, as the role of the
+// URL, and grants the application's role (db.Application) what it needs. That is
+// for who serves as that role; who serves as the owner needs no call.
+func Migrate(ctx context.Context, url string) error {
+	d, err := db.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := db.Migrate(ctx, d, time.Now(), migrations()); err != nil {
+		return err
+	}
+	if err := db.Grant(ctx, d, db.Grants(migrations())); err != nil {
+		return err
+	}
+	return jobs.Migrate(ctx, d)
 }
 
 func (c *Config) database(dir string) string {

@@ -32,6 +32,9 @@ type Runner struct {
 
 // Start prepares River's tables and starts working.
 func Start(ctx context.Context, d db.DB, workers *river.Workers) (*Runner, error) {
+	if err := Migrate(ctx, d); err != nil {
+		return nil, err
+	}
 	switch pool := d.Pool().(type) {
 	case *pgxpool.Pool:
 		return start[pgx.Tx](ctx, d, riverpgxv5.New(pool), workers)
@@ -47,10 +50,37 @@ func Start(ctx context.Context, d db.DB, workers *river.Workers) (*Runner, error
 // River would wait an hour to be sure. Being killed is no failed attempt.
 const unfinished = "UPDATE river_job SET state = 'available', attempt = attempt - 1 WHERE state = 'running' AND attempt > 0"
 
+// grants are what the application's role needs of River's tables.
+var grants = map[string]string{
+	"river_job": "SELECT, INSERT, UPDATE, DELETE", "river_job_id_seq": "SELECT, USAGE", "river_leader": "SELECT, INSERT, UPDATE, DELETE",
+	"river_queue": "SELECT, INSERT, UPDATE, DELETE", "river_client": "SELECT, INSERT, UPDATE, DELETE",
+	"river_client_queue": "SELECT, INSERT, UPDATE, DELETE", "river_migration": "SELECT",
+}
+
+// Migrate makes River's tables, and grants the application's role what it needs
+// of them. Start does it too, where the tables aren't those of this version.
+func Migrate(ctx context.Context, d db.DB) error {
+	switch pool := d.Pool().(type) {
+	case *pgxpool.Pool:
+		if err := migrate[pgx.Tx](ctx, riverpgxv5.New(pool)); err != nil {
+			return err
+		}
+		return db.Grant(ctx, d, grants)
+	case *sql.DB:
+		return migrate[*sql.Tx](ctx, riversqlite.New(pool))
+	default:
+		return fmt.Errorf("no job engine for %s", d.Engine())
+	}
+}
+
+// migrate changes nothing, and needs no right to, where all is in place.
 func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx]) error {
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return fmt.Errorf("prepare the job engine: %w", err)
+	}
+	if state, err := migrator.Validate(ctx); err != nil || state.OK {
+		return err
 	}
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("prepare the job engine's tables: %w", err)
@@ -59,9 +89,6 @@ func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx]) error {
 }
 
 func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], workers *river.Workers) (*Runner, error) {
-	if err := migrate(ctx, driver); err != nil {
-		return nil, err
-	}
 	if _, err := d.Exec(ctx, unfinished); err != nil {
 		return nil, fmt.Errorf("take up the jobs of the process before: %w", err)
 	}
