@@ -36,7 +36,10 @@ const Version = "1"
 // maxWait bounds how long a request waits for the database or the log; callers
 // must not pile up while one of them is away. What was queued may be recorded
 // all the same, and is not released.
-const maxWait = 30 * time.Second
+var maxWait = 30 * time.Second
+
+// errFallen ends a request whose work panicked.
+var errFallen = errors.New("the work ended in a panic")
 
 // maxBody bounds every request's body, in bytes. The largest is a change.
 const maxBody = 16 << 10

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -74,6 +75,7 @@ type ShredRequest struct {
 // ShredAnswer tells what can still open the participant.
 type ShredAnswer struct {
 	ChangeAnswer
+	Remains  string `json:"remains,omitempty" doc:"why the destroyed key's bytes may still lie in the database's files"`
 	KeyEpoch int64 `json:"key_epoch" doc:"a backup made before now holds the data key, wrapped under the data domain's key of this epoch; it opens until that key is destroyed"`
 }
 
@@ -87,25 +89,25 @@ type LogHead struct {
 
 func (s *Server) addOperator(api huma.API) {
 	type none struct{}
-	post(s, api, "/operator/staff", "add-staff", "Add a staff member", false, func(ctx context.Context, in *body[NewStaff]) (*body[access.Staff], error) {
+	post(s, api, "/operator/staff", "add-staff", "Add a staff member", false, seenThrough(s, func(ctx context.Context, in *body[NewStaff]) (*body[access.Staff], error) {
 		added, err := s.inst.Access.AddStaff(ctx, in.Body.ID, in.Body.Role, in.Body.Office)
 		return &body[access.Staff]{added}, err
-	})
+	}))
 	get(s, api, "/operator/staff", "list-staff", "List the staff", false, func(context.Context, *none) (*body[[]access.Staff], error) {
 		return &body[[]access.Staff]{s.inst.Access.Staff()}, nil
 	})
-	post(s, api, "/operator/devices", "add-device", "Add a device", false, func(ctx context.Context, in *body[NewDevice]) (*body[access.Device], error) {
+	post(s, api, "/operator/devices", "add-device", "Add a device", false, seenThrough(s, func(ctx context.Context, in *body[NewDevice]) (*body[access.Device], error) {
 		added, err := s.inst.Access.AddDevice(ctx, in.Body.ID, in.Body.Office)
 		return &body[access.Device]{added}, err
-	})
+	}))
 	get(s, api, "/operator/devices", "list-devices", "List the devices", false, func(context.Context, *none) (*body[[]access.Device], error) {
 		return &body[[]access.Device]{s.inst.Access.Devices()}, nil
 	})
-	post(s, api, "/operator/sessions", "open-session", "Open a session", false, s.openSession)
+	post(s, api, "/operator/sessions", "open-session", "Open a session", false, seenThrough(s, s.openSession))
 	get(s, api, "/operator/sessions", "list-sessions", "List the sessions", false, func(context.Context, *none) (*body[[]access.SessionInfo], error) {
 		return &body[[]access.SessionInfo]{s.inst.Access.Sessions()}, nil
 	})
-	post(s, api, "/operator/sessions/{id}/close", "close-session", "Close a session", false, s.closeSession)
+	post(s, api, "/operator/sessions/{id}/close", "close-session", "Close a session", false, seenThrough(s, s.closeSession))
 	post(s, api, "/operator/imports", "start-import", "Import participants from a file", false, s.startImport)
 	get(s, api, "/operator/imports/{id}", "show-import", "How far an import is", false, s.showImport)
 	get(s, api, "/operator/imports/{id}/rejects", "list-rejects", "An import's rejected rows", false, s.listRejects)
@@ -198,10 +200,14 @@ func (s *Server) shred(ctx context.Context, in *staffInput[ShredRequest]) (*body
 		return nil, err
 	}
 	c, err := s.inst.Gate.Shred(ctx, session, who, in.Body.why(ctx))
-	if err != nil {
+	if err != nil && !errors.Is(err, register.ErrRemains) {
 		return nil, err
 	}
-	return &body[ShredAnswer]{ShredAnswer{ChangeAnswer{c.Participant.String(), c.Version, c.Event}, s.inst.Ring.Epoch()}}, nil
+	a := ShredAnswer{ChangeAnswer: ChangeAnswer{c.Participant.String(), c.Version, c.Event}, KeyEpoch: s.inst.Ring.Epoch()}
+	if err != nil {
+		a.Remains = err.Error()
+	}
+	return &body[ShredAnswer]{a}, nil
 }
 
 func (s *Server) logHead(context.Context, *struct{}) (*body[LogHead], error) {

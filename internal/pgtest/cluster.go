@@ -257,6 +257,33 @@ func (c *Cluster) Kill() error {
 	return nil
 }
 
+// Pause stops every process of the server where it stands, as a machine or a disk
+// that hangs would: connections stay, and nothing answers. Resume lets them go on.
+func (c *Cluster) Pause() error { return c.signalAll(syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (c *Cluster) Resume() error { return c.signalAll(syscall.SIGCONT) }
+
+func (c *Cluster) signalAll(s syscall.Signal) error {
+	if !c.running() {
+		return errors.New("PostgreSQL isn't running")
+	}
+	if err := c.server.Process.Signal(s); err != nil {
+		return fmt.Errorf("send PostgreSQL %v: %w", s, err)
+	}
+	pid := c.server.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return fmt.Errorf("list PostgreSQL's processes: %w", err)
+	}
+	for child := range strings.FieldsSeq(string(children)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(n, s) // it may have ended meanwhile
+		}
+	}
+	return nil
+}
+
 // Restart starts the server again on the same folder and port, after a clean
 // shutdown if it was running.
 func (c *Cluster) Restart() error {
