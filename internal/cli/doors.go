@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"azekura/api"
@@ -30,11 +32,15 @@ func (a *app) readCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "read --ref REF --fields name,birth --purpose P --case C",
 		Short:   "Open fields of one participant",
+		Long:    "read opens fields of one participant, once that is in the audit log.\n" + askHelp + "--ref.",
 		Example: "  azekura read --ref A0000001 --fields name,birth --purpose enquiry --case C-1 --json",
 		Args:    cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := newAsker(cmd).fill("ref", &r.Ref); err != nil {
+			return err
+		}
 		r.Fields = strings.Split(fields, ",")
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 			var answer api.ReadAnswer
@@ -71,12 +77,18 @@ func writeAnswer(w io.Writer, a *api.ReadAnswer) {
 func (a *app) checkCommand() *cobra.Command {
 	var r api.CheckRequest
 	cmd := &cobra.Command{
-		Use:   "check --ref REF --field birth --claim TEXT --purpose P --case C",
-		Short: "Compare what a caller says with a sealed field: yes or no",
-		Args:  cobra.NoArgs,
+		Use:     "check --ref REF --field birth --claim - --purpose P --case C",
+		Short:   "Compare what a caller says with a sealed field: yes or no",
+		Long:    "check compares what a caller says with a sealed field, inside, and answers yes or no.\n" + askHelp + "--ref, --claim.",
+		Example: "  azekura check --ref A0000001 --field birth --claim - --purpose enquiry --case C-1",
+		Args:    cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ask := newAsker(cmd)
+		if err := errors.Join(ask.fill("ref", &r.Ref), ask.fill("claim", &r.Claim)); err != nil {
+			return err
+		}
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 			var answer api.CheckAnswer
 			if err := c.Do(ctx, http.MethodPost, "/v1/check", r, &answer); err != nil {
@@ -89,7 +101,7 @@ func (a *app) checkCommand() *cobra.Command {
 	}
 	whoFlags(cmd, &r.Whom, &r.Reason)
 	cmd.Flags().StringVar(&r.Field, "field", "", "the field")
-	cmd.Flags().StringVar(&r.Claim, "claim", "", "what the caller says")
+	cmd.Flags().StringVar(&r.Claim, "claim", "", "what the caller says; - to be asked for it")
 	a.tokenFlag(cmd)
 	return cmd
 }
@@ -103,7 +115,8 @@ func (a *app) searchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "search (--number N | --ref R | --name N --birth B | --kana K --birth B | --postal P --birth B | --phone P) --purpose P --case C",
 		Short:   "Find participants; candidates come masked",
-		Example: "  azekura search --name 佐藤花子 --birth 昭和25年4月12日 --purpose enquiry --case C-1",
+		Long:    "search finds participants by one of their indexes. Candidates come masked, and each\nmask shown is an opening.\n" + askHelp + "what is searched by, --birth.",
+		Example: "  azekura search --name - --birth - --purpose enquiry --case C-1",
 		Args:    cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
@@ -122,6 +135,10 @@ func (a *app) searchCommand() *cobra.Command {
 		}
 		if strings.HasSuffix(r.By, "_birth") && r.Birth == "" {
 			return errors.New("--name, --kana and --postal want a date of birth beside them: --birth")
+		}
+		ask := newAsker(cmd)
+		if err := errors.Join(ask.fill(r.By, &r.Value), ask.fill("birth", &r.Birth)); err != nil {
+			return err
 		}
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 			var answer api.SearchAnswer
@@ -154,13 +171,20 @@ func (a *app) changeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "change --ref REF --set FIELD=TEXT… --purpose P --case C",
 		Short:   "Make a new version of a participant",
-		Example: `  azekura change --ref A0000001 --set phone=03-0000-0000 --set address="1000005 東京都千代田区丸の内1-1-1" --purpose change --case C-2`,
+		Long:    "change makes a new version of a participant's record; earlier ones stay readable.\n" + askHelp + "--ref, then the\nfields by their names from a to z: --set name=- --set phone=-",
+		Example: `  azekura change --ref A0000001 --set phone=- --purpose change --case C-2
+  azekura change --ref A0000001 --set phone=03-0000-0000 --set address="1000005 東京都千代田区丸の内1-1-1" --purpose change --case C-2`,
 		Args:    cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		for name, text := range set {
-			if err := put(&r.Values, name, text); err != nil {
+		ask := newAsker(cmd)
+		if err := ask.fill("ref", &r.Ref); err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(set)) {
+			text := set[name]
+			if err := errors.Join(ask.fill(name, &text), put(&r.Values, name, text)); err != nil {
 				return err
 			}
 		}
@@ -175,7 +199,7 @@ func (a *app) changeCommand() *cobra.Command {
 		})
 	}
 	whoFlags(cmd, &r.Whom, &r.Reason)
-	cmd.Flags().StringToStringVar(&set, "set", nil, "a field and its new text; an address is a postal code, a space and the text; an account is bank/branch/type/number/holder")
+	cmd.Flags().StringToStringVar(&set, "set", nil, "a field and its new text, or - to be asked for it; an address is a postal code, a space and the text; an account is bank/branch/type/number/holder")
 	cmd.Flags().StringSliceVar(&r.Clear, "clear", nil, "fields to empty")
 	a.tokenFlag(cmd)
 	return cmd

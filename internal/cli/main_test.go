@@ -2,13 +2,17 @@ package cli_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"azekura/api"
+	"azekura/auditlog"
 	"azekura/internal/cli"
 	"azekura/internal/installation"
 
@@ -17,7 +21,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"azekura": func() { os.Exit(cli.Main()) }})
+	testscript.Main(m, map[string]func(){"azekura": func() {
+		if d, err := time.ParseDuration(os.Getenv("AZEKURA_TEST_PATIENCE")); err == nil {
+			cli.SetPatience(d)
+		}
+		os.Exit(cli.Main())
+	}})
 }
 
 // TestScripts runs testdata's scripts, each of which reads as a page of a manual.
@@ -48,9 +57,45 @@ func TestScripts(t *testing.T) {
 			"await-serve": awaitServe,
 			"keygen":      keygen,
 			"getenv":      getenv,
+			"await-held":  awaitHeld,
+			"hold":        hold,
+			"release":     release,
 		},
 	})
 }
+
+// awaitHeld waits until a process has AZEKURA_DIR open, listening or not. It
+// doesn't try the lock, which would keep the other one out.
+func awaitHeld(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(filepath.Join(ts.Getenv("AZEKURA_DIR"), "signer", "state"))
+	ts.Check(err)
+	mark := fmt.Sprintf(":%d ", info.Sys().(*syscall.Stat_t).Ino)
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
+		locks, err := os.ReadFile("/proc/locks")
+		ts.Check(err)
+		if strings.Contains(string(locks), mark) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no process opens the installation")
+		}
+	}
+}
+
+// hold has this process hold AZEKURA_DIR, as one that hangs at its start would.
+func hold(ts *testscript.TestScript, neg bool, args []string) {
+	s, err := auditlog.OpenSigner(filepath.Join(ts.Getenv("AZEKURA_DIR"), "signer"))
+	ts.Check(err)
+	held.Store(ts.Getenv("AZEKURA_DIR"), s)
+}
+
+func release(ts *testscript.TestScript, neg bool, args []string) {
+	s, _ := held.LoadAndDelete(ts.Getenv("AZEKURA_DIR"))
+	ts.Check(s.(*auditlog.Signer).Close())
+}
+
+// held are the signers that scripts hold, by folder.
+var held sync.Map
 
 // quickInit makes an installation as azekura init does, but for a passphrase that
 // is cheap to test: init takes a second on purpose, and so does each command that

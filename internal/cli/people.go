@@ -71,6 +71,9 @@ func (a *app) dryRun(cmd *cobra.Command, ctx context.Context, c *api.Client, in 
 	return print(cmd, asJSON, at, func(w io.Writer) {
 		fmt.Fprintf(w, "Nothing was written. %d rows: %d would be new, %d changed, %d unchanged, %d rejected.\n", at.Rows, at.Created, at.Updated, at.Unchanged, at.Rejected)
 		writeRejects(w, at.Rejects)
+		if n := rejectedRows(at.Rejects); n < at.Rejected {
+			fmt.Fprintf(w, "These are the first %d of %d rejected rows. To see all: mend these and judge the file again, or import it, which puts every rejected row into the rejects file and leaves it out of the register.\n", n, at.Rejected)
+		}
 	})
 }
 
@@ -113,6 +116,16 @@ func writeRejects(w io.Writer, rejects []register.Reject) {
 	for _, r := range rejects {
 		fmt.Fprintf(w, "  row %d\t%s\t%s\n", r.Row, r.Column, r.Reason)
 	}
+}
+
+func rejectedRows(rejects []register.Reject) (n int64) {
+	last := int64(-1)
+	for _, r := range rejects {
+		if r.Row != last {
+			n, last = n+1, r.Row
+		}
+	}
+	return n
 }
 
 func (a *app) someRejects(ctx context.Context, c *api.Client, at api.ImportAnswer) ([]register.Reject, error) {
@@ -178,6 +191,9 @@ still open is named. It can't be undone; until approvals exist, one person does 
 				fmt.Fprintf(cmd.OutOrStdout(), "The data key of %s is destroyed (event %d).\n"+
 					"A backup made before now still holds it, wrapped under data key epoch %d, and opens the record until that epoch's key is destroyed everywhere.\n",
 					done.Participant, done.Event, done.KeyEpoch)
+				if done.Remains != "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "Look to this: %s.\n", done.Remains)
+				}
 				return nil
 			})
 		},
