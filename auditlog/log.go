@@ -58,10 +58,12 @@ type Log struct {
 	queue  []*entry
 	yield  context.CancelFunc // ends the sequencer's wait for its turn to write
 	closed bool
+	frozen bool // its last event says that it goes on elsewhere
 	wake   chan struct{}
 
 	tree *tree // the sequencer's alone
 	seqs sequences
+	edge edge // for readers
 
 	committed atomic.Int64 // events committed; what a reader now sees at least
 	stopped   atomic.Pointer[error]
@@ -121,7 +123,15 @@ func Open(ctx context.Context, d db.DB, o Options) (*Log, error) {
 	}
 	if signed, _ := l.signer.Head(); size < signed {
 		return nil, fmt.Errorf("%w: %d events were signed, the database holds %d. It was put back from an earlier copy or its end was cut off; "+
-			"nothing is opened on it. Put back the newest copy, or see doc/operations.md, “A database behind its signer”", ErrBehindSigner, signed, size)
+			"nothing is opened on it. Put back the newest copy; or refill it from a mirror: azekura log refill; or, if the events are gone for good, "+
+			"begin a new log that names the gap, by two people: azekura log new --after-loss. See doc/operations.md, “A database behind its signer”",
+			ErrBehindSigner, signed, size)
+	}
+	if _, unconfirmed := l.signer.Restored(); unconfirmed {
+		return nil, unconfirmedError(l.signer)
+	}
+	if l.frozen, err = frozen(ctx, d, l.id, size); err != nil {
+		return nil, err
 	}
 	if l.tree, err = loadTree(ctx, d, l.id, size); err != nil {
 		return nil, err
@@ -265,6 +275,11 @@ func (l *Log) enqueue(ctx context.Context, e *entry) error {
 	if l.closed {
 		return fmt.Errorf("%w: it is closing", ErrStopped)
 	}
+	if l.frozen {
+		return ErrFrozen
+	}
+	// What was queued before it goes before it; nothing follows it, though it fail.
+	l.frozen = freezes(e.Events)
 	l.queue = append(l.queue, e)
 	if e.Tx != nil && l.yield != nil {
 		l.yield()

@@ -442,19 +442,7 @@ func loadTree(ctx context.Context, q db.Querier, logID, size int64) (*tree, erro
 		n := size / width
 		first := n - n%tileWidth
 		hashes := make([]byte, 0, tileWidth*hashSize)
-		if level == 0 {
-			if err := eachLine(ctx, q, logID, first, n, func(_ int64, line []byte) error {
-				leaf := tlog.RecordHash(line)
-				hashes = append(hashes, leaf[:]...)
-				return nil
-			}); err != nil {
-				return nil, err
-			}
-		} else if err := eachTile(ctx, q, logID, level-1, first, n, func(_ int64, t []byte) error {
-			root := subtree(t)
-			hashes = append(hashes, root[:]...)
-			return nil
-		}); err != nil {
+		if err := edgeHashes(ctx, q, logID, level, first, n, func(h Hash) { hashes = append(hashes, h[:]...) }); err != nil {
 			return nil, err
 		}
 		partial = append(partial, hashes)

@@ -3,7 +3,6 @@ package auditlog
 import (
 	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
+
+	"azekura/internal/slotfile"
 
 	"github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/note"
@@ -22,28 +22,31 @@ import (
 // folder outside the database. It grows the tree itself, from leaf hashes, so
 // what it signs always extends what it signed before.
 type Signer struct {
+	dir    string
 	origin string
-	key    note.Signer
-	vkey   string
+	logID  int64
+	past   []Past
 
 	mu    sync.Mutex
-	file  *os.File
-	slot  int64
+	key   note.Signer
+	vkey  string
+	keys  []KeyPeriod // before vkey
+	file  *slotfile.File
 	state signerState
 	tree  *tree
+
+	signed chan struct{}
 }
 
-// signerState is what a slot of the state file holds. Two slots are written in
-// turn, so a torn write leaves the one before.
+// signerState is what the state file holds: 63 hashes and a note at the most.
 type signerState struct {
-	Turn       int64    `json:"turn"`
 	Size       int64    `json:"size"`
 	Edge       [][]byte `json:"edge"` // roots of the perfect subtrees, left to right
 	Checkpoint []byte   `json:"checkpoint"`
+	// Restored is set in a state that was made from a backup: it may be older
+	// than what was signed last.
+	Restored *Restored `json:"restored,omitempty"`
 }
-
-// slotSize holds a state of any size: 63 hashes and a note.
-const slotSize = 8 << 10
 
 // ErrHeld means that another process has the signer open.
 var ErrHeld = errors.New("another process holds the signer's state; stop it first, or go through the running server")
@@ -67,29 +70,19 @@ func CreateSigner(dir, origin string) error {
 			return err
 		}
 	}
-	// The file has its full size from the start, so that signing needs no
-	// new disk space and a full disk can't stop it half way.
-	if err := writeNew(filepath.Join(dir, "state"), make([]byte, 2*slotSize)); err != nil {
-		return err
-	}
 	s, err := openSigner(dir)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	if err := s.Extend(nil, 0, s.tree.root()); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes the files' names as durable as their contents.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
+	first, err := s.next(newTree())
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	body, err := json.Marshal(first)
+	if err != nil {
+		return err
+	}
+	return slotfile.Create(filepath.Join(dir, "state"), body)
 }
 
 func writeNew(path string, data []byte) error {
@@ -103,18 +96,29 @@ func writeNew(path string, data []byte) error {
 
 // OpenSigner opens a signer's folder, for one process at a time.
 func OpenSigner(dir string) (*Signer, error) {
+	file, body, err := slotfile.Open(filepath.Join(dir, "state"))
+	switch {
+	case errors.Is(err, slotfile.ErrHeld):
+		return nil, ErrHeld
+	case errors.Is(err, slotfile.ErrDamaged):
+		return nil, errors.New("the signer's state is damaged in both its slots; it must be restored from a copy, or a new log started")
+	case err != nil:
+		return nil, fmt.Errorf("open the signer's state: %w", err)
+	}
+	// The key is read behind the lock: who holds it may be changing the key.
 	s, err := openSigner(dir)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, file.Close())
 	}
-	if err := s.load(); err != nil {
-		return nil, errors.Join(err, s.Close())
+	s.file = file
+	if err := s.load(body); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the signer's state: %w", err), s.Close())
 	}
 	return s, nil
 }
 
-// openSigner opens the files and leaves the state out, which CreateSigner has
-// yet to write.
+// openSigner reads the key and leaves the state out, which CreateSigner has yet
+// to write.
 func openSigner(dir string) (*Signer, error) {
 	text := map[string]string{}
 	for _, name := range []string{"key", "vkey", "origin"} {
@@ -128,43 +132,52 @@ func openSigner(dir string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the signer's key: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "state"), os.O_RDWR, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open the signer's state: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(ErrHeld, f.Close())
-	}
-	return &Signer{origin: text["origin"], key: key, vkey: text["vkey"], file: f, tree: newTree()}, nil
+	s := &Signer{dir: dir, origin: text["origin"], key: key, tree: newTree(), signed: make(chan struct{}, 1)}
+	return s, s.place(text["key"], text["vkey"])
 }
 
-func (s *Signer) load() error {
-	found := false
-	for slot := range int64(2) {
-		raw := make([]byte, slotSize)
-		if _, err := s.file.ReadAt(raw, slot*slotSize); err != nil {
-			return fmt.Errorf("read the signer's state: %w", err)
-		}
-		sum, body := raw[:sha256.Size], raw[sha256.Size:]
-		body = bytes.TrimRight(body, "\x00")
-		var state signerState
-		if got := sha256.Sum256(body); !bytes.Equal(sum, got[:]) || json.Unmarshal(body, &state) != nil {
-			continue
-		}
-		if !found || state.Turn > s.state.Turn {
-			s.state, s.slot, found = state, slot, true
+// place reads what else the folder says: which log this is, what came before it,
+// and which keys. The private key counts; its public half is written again where
+// a change of keys was cut short.
+func (s *Signer) place(skey, vkey string) (err error) {
+	if s.vkey, err = verifierKey(skey); err != nil {
+		return err
+	}
+	if s.vkey != vkey {
+		if err := slotfile.Replace(filepath.Join(s.dir, "vkey"), []byte(s.vkey+"\n")); err != nil {
+			return err
 		}
 	}
-	if !found {
-		// An empty file is no new signer: a power cut can empty one.
-		return errors.New("the signer's state is damaged in both its slots; it must be restored from a copy, or a new log started")
+	if s.logID, err = readLogID(s.dir); err != nil {
+		return err
+	}
+	if s.past, err = readPast(s.dir); err != nil {
+		return err
+	}
+	s.keys, err = readKeys(s.dir)
+	return err
+}
+
+func (s *Signer) load(body []byte) error {
+	if err := json.Unmarshal(body, &s.state); err != nil {
+		return err
 	}
 	rng, err := ranges.NewRange(0, uint64(s.state.Size), s.state.Edge)
 	if err != nil {
-		return fmt.Errorf("read the signer's state: %w", err)
+		return err
 	}
 	s.tree.rng = rng
 	return nil
+}
+
+// next is the state over a tree.
+func (s *Signer) next(t *tree) (signerState, error) {
+	size, root := t.size(), t.root()
+	checkpoint, err := note.Sign(&note.Note{Text: string(log.Checkpoint{Origin: s.origin, Size: uint64(size), Hash: root[:]}.Marshal())}, s.key)
+	if err != nil {
+		return signerState{}, fmt.Errorf("sign the log's head: %w", err)
+	}
+	return signerState{Size: size, Edge: t.rng.Hashes(), Checkpoint: checkpoint, Restored: s.state.Restored}, nil
 }
 
 // Extend appends leaves to the last signed head and signs the result, which
@@ -173,6 +186,13 @@ func (s *Signer) load() error {
 func (s *Signer) Extend(leaves []Hash, size int64, root Hash) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.extend(leaves, size, root)
+}
+
+func (s *Signer) extend(leaves []Hash, size int64, root Hash) error {
+	if r := s.state.Restored; r != nil && !r.Confirmed {
+		return fmt.Errorf("%w at %d events", ErrRestored, s.state.Size)
+	}
 	next := &tree{rng: s.tree.clone().rng}
 	for _, leaf := range leaves {
 		_ = next.rng.Append(append([]byte(nil), leaf[:]...), nil)
@@ -180,36 +200,40 @@ func (s *Signer) Extend(leaves []Hash, size int64, root Hash) error {
 	if next.size() != size || next.root() != root {
 		return fmt.Errorf("%w: at %d events the database's root isn't the one that follows from the last signed head", ErrSigner, size)
 	}
-	checkpoint, err := note.Sign(&note.Note{Text: string(log.Checkpoint{Origin: s.origin, Size: uint64(size), Hash: root[:]}.Marshal())}, s.key)
+	state, err := s.next(next)
 	if err != nil {
-		return fmt.Errorf("sign the log's head: %w", err)
+		return err
 	}
-	state := signerState{Turn: s.state.Turn + 1, Size: size, Edge: next.rng.Hashes(), Checkpoint: checkpoint}
-	if err := s.store(state); err != nil {
-		return fmt.Errorf("sync the signer's state: %w", err)
+	if err := s.keep(state, next); err != nil {
+		return err
 	}
-	s.state, s.slot, s.tree = state, s.slot^1, next
+	select {
+	case s.signed <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
-// store writes the slot that isn't the newest, and syncs. The file's size and
-// place don't change, so its data is all there is to sync.
+// keep makes a state the signer's, once it is on the disk.
+func (s *Signer) keep(state signerState, t *tree) error {
+	if err := s.store(state); err != nil {
+		return fmt.Errorf("sync the signer's state: %w", err)
+	}
+	s.state, s.tree = state, t
+	return nil
+}
+
 func (s *Signer) store(state signerState) error {
 	body, err := json.Marshal(state)
 	if err != nil {
 		return err
 	}
-	raw := make([]byte, slotSize)
-	if len(body) > slotSize-sha256.Size {
-		return errors.New("the state is larger than its slot")
-	}
-	sum := sha256.Sum256(body)
-	copy(raw[copy(raw, sum[:]):], body)
-	if _, err := s.file.WriteAt(raw, (s.slot^1)*slotSize); err != nil {
-		return err
-	}
-	return syscall.Fdatasync(int(s.file.Fd()))
+	return s.file.Store(body)
 }
+
+// Signed has something to receive whenever a head was signed since the last
+// time, for the one who carries heads to witnesses.
+func (s *Signer) Signed() <-chan struct{} { return s.signed }
 
 // Head is the last head that was signed.
 func (s *Signer) Head() (size int64, root Hash) {
@@ -241,7 +265,11 @@ func (s *Signer) Checkpoint() []byte {
 func (s *Signer) Origin() string { return s.origin }
 
 // VerifierKey is the signer's public key as a vkey (C2SP signed-note).
-func (s *Signer) VerifierKey() string { return s.vkey }
+func (s *Signer) VerifierKey() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.vkey
+}
 
 // Close lets another process open the state.
 func (s *Signer) Close() error { return s.file.Close() }

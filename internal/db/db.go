@@ -83,6 +83,9 @@ type DB interface {
 	// Scrub sees to it that rows deleted from a table leave the database's
 	// files, as far as the engine can; backups and archives are beyond it.
 	Scrub(ctx context.Context, table string) error
+	// Snapshot fixes one state of the database, to be read at leisure while
+	// others go on writing.
+	Snapshot(ctx context.Context) (*Snapshot, error)
 	// Size is the database's size on disk in bytes.
 	Size(ctx context.Context) (int64, error)
 	// Pool is the driver's own handle, for River: *sql.DB or *pgxpool.Pool.

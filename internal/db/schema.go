@@ -28,6 +28,24 @@ const migrationTable = `CREATE TABLE IF NOT EXISTS azekura_migration (
 	applied_us BIGINT NOT NULL
 )`
 
+// Applied are the names of the migrations that a database has behind it.
+func Applied(ctx context.Context, q Querier) ([]string, error) {
+	rows, err := q.Query(ctx, "SELECT name FROM azekura_migration ORDER BY applied_us, name")
+	if err != nil {
+		return nil, fmt.Errorf("read the schema's version: %w", err)
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}
+
 // Migrate applies those that haven't been, each in its own transaction, and
 // grants what they say. Where all have been it only reads, so that a role which
 // may not change the schema can call it.
@@ -46,7 +64,7 @@ func Migrate(ctx context.Context, d DB, now time.Time, migrations []Migration) e
 
 // due are the migrations that the database doesn't have.
 func due(ctx context.Context, d DB, migrations []Migration) ([]Migration, error) {
-	done, err := applied(ctx, d)
+	done, err := Applied(ctx, d)
 	if err != nil { // most likely there is no table yet
 		if _, err = d.Exec(ctx, migrationTable); err != nil {
 			// PostgreSQL's IF NOT EXISTS fails where another makes the table at the
@@ -54,30 +72,13 @@ func due(ctx context.Context, d DB, migrations []Migration) ([]Migration, error)
 			_, err = d.Exec(ctx, migrationTable)
 		}
 		if err == nil {
-			done, err = applied(ctx, d)
+			done, err = Applied(ctx, d)
 		}
 	}
 	if err != nil {
 		return nil, ownersWork(fmt.Errorf("prepare the schema: %w", err))
 	}
-	return slices.DeleteFunc(slices.Clone(migrations), func(m Migration) bool { return done[m.Name] }), nil
-}
-
-func applied(ctx context.Context, d DB) (map[string]bool, error) {
-	rows, err := d.Query(ctx, "SELECT name FROM azekura_migration")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	done := map[string]bool{}
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
-		done[name] = true
-	}
-	return done, rows.Err()
+	return slices.DeleteFunc(slices.Clone(migrations), func(m Migration) bool { return slices.Contains(done, m.Name) }), nil
 }
 
 // apply runs the statements one by one: a batch would prepare a statement before

@@ -33,19 +33,20 @@ type sqliteDB struct {
 	turn  turn
 }
 
-func openSQLite(ctx context.Context, path string) (DB, error) {
-	open := func(conns, cacheKiB int, extra ...string) (*sql.DB, error) {
-		q := url.Values{"_txlock": {"immediate"}, "_pragma": append(extra,
-			"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "secure_delete(1)",
-			"wal_autocheckpoint(48000)", "temp_store(memory)", fmt.Sprintf("cache_size(-%d)", cacheKiB))}
-		db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
-		if err != nil {
-			return nil, err
-		}
-		db.SetMaxOpenConns(conns)
-		db.SetMaxIdleConns(conns)
-		return db, nil
+func sqlitePool(path string, conns, cacheKiB int, extra ...string) (*sql.DB, error) {
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": append(extra,
+		"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "secure_delete(1)",
+		"wal_autocheckpoint(48000)", "temp_store(memory)", fmt.Sprintf("cache_size(-%d)", cacheKiB))}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, err
 	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+func openSQLite(ctx context.Context, path string) (DB, error) {
 	// The register is personal data, though sealed: nobody else's to read. The
 	// files beside it get the rights that it has when they are made. One that is
 	// there isn't opened here: to close it would drop SQLite's locks on it.
@@ -58,7 +59,7 @@ func openSQLite(ctx context.Context, path string) (DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	write, err := open(1, pageCacheKiB)
+	write, err := sqlitePool(path, 1, pageCacheKiB)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +67,11 @@ func openSQLite(ctx context.Context, path string) (DB, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database %s: %w", path, err), write.Close())
 	}
-	read, err := open(readers, pageCacheKiB/8, "query_only(1)")
+	read, err := sqlitePool(path, readers, pageCacheKiB/8, "query_only(1)")
 	if err != nil {
 		return nil, err
 	}
-	river, err := open(1, 2<<10)
+	river, err := sqlitePool(path, 1, 2<<10)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,194 @@
+package auditlog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A chain of logs: one that was frozen, or whose end is lost, is continued by the
+// next, which has an origin, a key and numbers of its own. Its first event says
+// what came before; the signer's folder says the same, outside the database.
+
+// How a log follows another.
+const (
+	// Continue follows a log that was frozen: its last event says so.
+	Continue = "continue"
+	// GapKind follows a log of which events that were signed are lost.
+	GapKind = "gap"
+)
+
+// The purposes of the events that make a chain.
+const (
+	PurposeFreeze   = "freeze"
+	PurposeContinue = "continue"
+	PurposeGap      = "gap"
+	PurposeRotate   = "rotate-signer"
+)
+
+// Past is a log that others continue.
+type Past struct {
+	Kind   string `json:"kind"` // of what follows it: Continue or GapKind
+	LogID  int64  `json:"log_id"`
+	Origin string `json:"origin"`
+	Key    string `json:"key"` // that signed its last head
+	// Size and Root are what the database holds of it and what counts: all of
+	// it, or what is left before a gap.
+	Size int64 `json:"size"`
+	Root Hash  `json:"root"`
+	// Signed is the size of its last signed head, and Checkpoint that head.
+	// Before a gap it is greater than Size; or, where nobody knows how much was
+	// signed, Unknown is true.
+	Signed     int64  `json:"signed"`
+	Checkpoint string `json:"checkpoint"`
+	Unknown    bool   `json:"unknown,omitempty"`
+}
+
+// Lost tells whether events are missing at its end.
+func (p *Past) Lost() bool { return p.Kind == GapKind }
+
+func (p *Past) check() error {
+	size, root, err := OpenCheckpoint([]byte(p.Checkpoint), p.Origin, p.Key)
+	if err != nil {
+		return fmt.Errorf("the log before, %s: %w", p.Origin, err)
+	}
+	right := size == p.Signed && p.LogID >= 0
+	switch p.Kind {
+	case Continue:
+		right = right && p.Size == size && p.Root == root && !p.Unknown
+	case GapKind:
+		right = right && (p.Size < size || p.Unknown && p.Size >= size)
+	default:
+		right = false
+	}
+	if !right {
+		return fmt.Errorf("what is said of the log before, %s, doesn't agree with its signed head", p.Origin)
+	}
+	return nil
+}
+
+// link is the detail of a log's first event, where it follows another.
+type link struct {
+	Previous *Past `json:"previous"`
+}
+
+// Follows reads what a log's first event says of the one before it, or nil.
+func Follows(e *Event) *Past {
+	if e.Action != System || e.Purpose != PurposeContinue && e.Purpose != PurposeGap {
+		return nil
+	}
+	var l link
+	if json.Unmarshal(e.Detail, &l) != nil {
+		return nil
+	}
+	return l.Previous
+}
+
+// NextOrigin is the name of the log after one of a name: the name and a number,
+// since a witness holds each log to growing from its beginning.
+func NextOrigin(origin string, next int64) string {
+	if at := strings.LastIndex(origin, "/"); at > 0 {
+		if n, err := strconv.ParseInt(origin[at+1:], 10, 64); err == nil && n == next-1 {
+			origin = origin[:at]
+		}
+	}
+	return origin + "/" + strconv.FormatInt(next, 10)
+}
+
+// The files of a signer's folder that tell its place in the chain.
+const (
+	fileLogID = "log_id" // absent in a first log's
+	filePast  = "past"   // the logs before, the oldest first
+	fileKeys  = "keys"   // its own keys before this one
+)
+
+const maxPast = 10_000
+
+func readPast(dir string) ([]Past, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, filePast))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var list []Past
+	if err == nil {
+		err = json.Unmarshal(raw, &list)
+	}
+	if err == nil && len(list) > maxPast {
+		err = errors.New("it is too long")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what the signer knows of earlier logs: %w", err)
+	}
+	for i := range list {
+		if err := list[i].check(); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func readLogID(dir string) (int64, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, fileLogID))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the signer's log: %w", err)
+	}
+	id, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
+	if err != nil || id < 1 {
+		return 0, errors.New("the signer's file log_id doesn't hold a log's number")
+	}
+	return id, nil
+}
+
+// CreateNext makes the signer of a log that follows others, the last of which is
+// the one before it.
+func CreateNext(dir, origin string, id int64, past []Past) error {
+	if len(past) == 0 || past[len(past)-1].LogID >= id || past[len(past)-1].Origin == origin {
+		return errors.New("a log follows one of another name and a lower number")
+	}
+	for i := range past {
+		if err := past[i].check(); err != nil {
+			return err
+		}
+	}
+	raw, err := json.MarshalIndent(past, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(dir, filePast), append(raw, '\n')); err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(dir, fileLogID), []byte(strconv.FormatInt(id, 10)+"\n")); err != nil {
+		return err
+	}
+	return CreateSigner(dir, origin)
+}
+
+// Past are the logs that this one continues, the oldest first.
+func (s *Signer) Past() []Past { return slices.Clone(s.past) }
+
+// LogID is the number of the signer's log, or 0 where its folder doesn't say,
+// which only a first log's doesn't.
+func (s *Signer) LogID() int64 { return s.logID }
+
+// Past are the logs that this one continues, the oldest first.
+func (l *Log) Past() []Past { return l.signer.Past() }
+
+// Chain lists the ids of the logs before this one, the oldest first, and its own.
+func (l *Log) Chain() []int64 {
+	var ids []int64
+	for _, p := range l.signer.past {
+		ids = append(ids, p.LogID)
+	}
+	return append(ids, l.id)
+}

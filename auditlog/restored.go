@@ -1,0 +1,158 @@
+package auditlog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"azekura/internal/db"
+	"azekura/internal/slotfile"
+)
+
+var (
+	// ErrRestored means that the signer's state came out of a backup, and that
+	// nobody has said yet whether more was signed after it.
+	ErrRestored = errors.New("the signer's state came out of a backup")
+	// ErrFrozen means that a log takes no more events: the next one does.
+	ErrFrozen = errors.New("the log is frozen; it goes on in the next one")
+)
+
+// Restored is what a signer's state says that was made from a backup.
+type Restored struct {
+	Size      int64 `json:"size"`      // of the signed head in the backup
+	Confirmed bool  `json:"confirmed"` // that nothing was signed after it
+}
+
+func unconfirmedError(s *Signer) error {
+	size, _ := s.Head()
+	return fmt.Errorf("%w, which holds %d signed events, and whether more were signed after it isn't known here; nothing is opened on it. "+
+		"If the old signer's folder still exists, put it in the place of this one. If nothing was recorded after the backup, say so: azekura log confirm. "+
+		"If something may have been: azekura log refill from a mirror, or azekura log new --after-loss, by two people. See doc/operations.md, “A lost machine”",
+		ErrRestored, size)
+}
+
+// RestoreSigner makes the state of a signer whose other files are in dir, from a
+// signed head and the log that a backup held. It signs nothing until somebody
+// confirms that nothing newer was signed (Confirm).
+func RestoreSigner(ctx context.Context, q db.Querier, dir string, logID int64, checkpoint []byte) error {
+	if err := os.Remove(filepath.Join(dir, "state")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	s, err := openSigner(dir)
+	if err != nil {
+		return err
+	}
+	size, root, err := OpenCheckpoint(checkpoint, s.origin, s.vkey)
+	if err != nil {
+		return err
+	}
+	t, err := loadTree(ctx, q, logID, size)
+	if err != nil {
+		return err
+	}
+	if t.root() != root {
+		return fmt.Errorf("%w: the first %d events aren't those under the backup's signed head", ErrSigner, size)
+	}
+	state := signerState{Size: size, Edge: t.rng.Hashes(), Checkpoint: bytes.Clone(checkpoint), Restored: &Restored{Size: size}}
+	body, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	return slotfile.Create(filepath.Join(dir, "state"), body)
+}
+
+// Restored tells whether the state came out of a backup and isn't done with, and
+// whether it still waits to be confirmed.
+func (s *Signer) Restored() (restored, unconfirmed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.state.Restored
+	return r != nil, r != nil && !r.Confirmed
+}
+
+// Confirm lets a restored signer sign again: nothing was signed after its head.
+func (s *Signer) Confirm() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Restored == nil || s.state.Restored.Confirmed {
+		return nil
+	}
+	state := s.state
+	state.Restored = &Restored{Size: state.Restored.Size, Confirmed: true}
+	return s.keep(state, s.tree)
+}
+
+// EndRestored forgets that the state was restored, once the log says so.
+func (s *Signer) EndRestored() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Restored == nil {
+		return nil
+	}
+	state := s.state
+	state.Restored = nil
+	return s.keep(state, s.tree)
+}
+
+// frozen tells whether a log's last event ends it.
+func frozen(ctx context.Context, q db.Querier, logID, size int64) (bool, error) {
+	if size == 0 {
+		return false, nil
+	}
+	last := false
+	err := eachLine(ctx, q, logID, size-1, size, func(_ int64, line []byte) error {
+		e, err := ParseLine(line)
+		last = err == nil && freezes([]Event{e}) // one that can't be read is for the tree to refuse
+		return nil
+	})
+	return last, err
+}
+
+func freezes(events []Event) bool {
+	for i := range events {
+		if events[i].Action == System && events[i].Purpose == PurposeFreeze {
+			return true
+		}
+	}
+	return false
+}
+
+// Frozen tells whether the log takes no more events.
+func (l *Log) Frozen() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.frozen
+}
+
+// Tail reads a log's events from an index to its end, for whoever looks for one
+// of the last.
+func Tail(ctx context.Context, q db.Querier, logID, from int64, f func(e *Event) error) error {
+	var size int64
+	if err := q.QueryRow(ctx, "SELECT size FROM log_head WHERE log_id = $1", []any{logID}, &size); err != nil {
+		return fmt.Errorf("read the log's head: %w", err)
+	}
+	return eachLine(ctx, q, logID, min(from, size), size, func(index int64, line []byte) error {
+		e, err := ParseLine(line)
+		if err != nil {
+			return fmt.Errorf("%w: event %d isn't one that this log wrote; run azekura log verify", ErrSigner, index)
+		}
+		return f(&e)
+	})
+}
+
+// HeadOf is the head that the database holds of a log.
+func HeadOf(ctx context.Context, q db.Querier, logID int64) (size int64, root Hash, err error) {
+	var raw []byte
+	err = q.QueryRow(ctx, "SELECT size, root FROM log_head WHERE log_id = $1", []any{logID}, &size, &raw)
+	if err != nil {
+		return 0, root, fmt.Errorf("read the log's head: %w", err)
+	}
+	if len(raw) != hashSize {
+		return 0, root, fmt.Errorf("%w: the head's root has %d bytes", ErrSigner, len(raw))
+	}
+	return size, Hash(raw), nil
+}

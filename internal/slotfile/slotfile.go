@@ -1,0 +1,172 @@
+// Package slotfile keeps a small state in a file that a kill, a power cut or a
+// full disk can't spoil: what was stored last stays readable until what comes
+// after it is durable.
+//
+// The file has two slots, written in turn and synced; each begins with its
+// SHA-256, so a torn write leaves the slot before it. It has its full size from
+// the start, so storing needs no new disk space. One process at a time opens it.
+// It promises nothing against somebody who may write the file.
+package slotfile
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Size is how many bytes one slot takes.
+const Size = 8 << 10
+
+// header is the hash, the turn and the length of what follows.
+const header = sha256.Size + 8 + 4
+
+// Max is how many bytes a state may have.
+const Max = Size - header
+
+var (
+	// ErrHeld means that another process has the file open.
+	ErrHeld = errors.New("another process holds the state")
+	// ErrDamaged means that neither slot is whole. An empty file is no new state
+	// either: a power cut can empty one.
+	ErrDamaged = errors.New("the state is damaged in both its slots")
+)
+
+// File is an open state file. It isn't safe for many callers.
+type File struct {
+	f    *os.File
+	slot int64
+	turn uint64
+}
+
+// Create makes a file that holds a first state; it must not be there yet.
+func Create(path string, first []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(make([]byte, 2*Size)); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	s := &File{f: f}
+	if err := errors.Join(s.Store(first), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Open opens a file for this process alone and returns the newest whole state.
+func Open(path string) (*File, []byte, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, nil, errors.Join(ErrHeld, f.Close())
+	}
+	s := &File{f: f}
+	state, err := s.load()
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return s, state, nil
+}
+
+// Read returns the newest whole state, whoever has the file open.
+func Read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return (&File{f: f}).load()
+}
+
+func (s *File) load() (state []byte, err error) {
+	found := false
+	for slot := range int64(2) {
+		raw := make([]byte, Size)
+		if _, err := s.f.ReadAt(raw, slot*Size); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		turn, body, whole := decode(raw)
+		if whole && (!found || turn > s.turn) {
+			s.slot, s.turn, state, found = slot, turn, body, true
+		}
+	}
+	if !found {
+		return nil, ErrDamaged
+	}
+	return state, nil
+}
+
+func encode(turn uint64, state []byte) []byte {
+	raw := make([]byte, Size)
+	binary.BigEndian.PutUint64(raw[sha256.Size:], turn)
+	binary.BigEndian.PutUint32(raw[sha256.Size+8:], uint32(len(state)))
+	copy(raw[header:], state)
+	sum := sha256.Sum256(raw[sha256.Size:])
+	copy(raw, sum[:])
+	return raw
+}
+
+func decode(raw []byte) (turn uint64, state []byte, whole bool) {
+	sum := sha256.Sum256(raw[sha256.Size:])
+	n := binary.BigEndian.Uint32(raw[sha256.Size+8:])
+	if !bytes.Equal(sum[:], raw[:sha256.Size]) || n > Max {
+		return 0, nil, false
+	}
+	return binary.BigEndian.Uint64(raw[sha256.Size:]), raw[header : header+n], true
+}
+
+// Store writes a state into the slot that isn't the newest, and syncs. After an
+// error the state before it still stands.
+func (s *File) Store(state []byte) error {
+	if len(state) > Max {
+		return fmt.Errorf("the state has %d bytes, and a slot holds %d", len(state), Max)
+	}
+	if _, err := s.f.WriteAt(encode(s.turn+1, state), (s.slot^1)*Size); err != nil {
+		return err
+	}
+	// The file's size and place don't change, so its data is all there is to sync.
+	if err := syscall.Fdatasync(int(s.f.Fd())); err != nil {
+		return err
+	}
+	s.slot, s.turn = s.slot^1, s.turn+1
+	return nil
+}
+
+// Close lets another process open the file.
+func (s *File) Close() error { return s.f.Close() }
+
+// SyncDir makes a folder's names as durable as the contents behind them.
+func SyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Replace puts data into a file's place, whole or not at all, and syncs both it
+// and its name.
+func Replace(path string, data []byte) error {
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
