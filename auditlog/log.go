@@ -67,6 +67,7 @@ type Log struct {
 
 	committed atomic.Int64 // events committed; what a reader now sees at least
 	stopped   atomic.Pointer[error]
+	cosigning atomic.Pointer[Cosigning]
 	ctx       context.Context
 	cancel    context.CancelFunc
 	toSigner  chan signJob
