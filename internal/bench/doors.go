@@ -62,6 +62,7 @@ type readers struct {
 
 // doors measures reads in this process and, if wire, whole requests to a server.
 func (b *bench) doors(ctx context.Context, wire bool) error {
+	defer installation.TradeMemoryForTime()() // as a server does
 	for _, engine := range b.engines {
 		r, err := b.furnished(ctx, engine)
 		if err != nil {

@@ -162,6 +162,7 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			defer inst.Close()
+			defer installation.TradeMemoryForTime()()
 			if err := inst.StartJobs(cmd.Context()); err != nil {
 				return err
 			}

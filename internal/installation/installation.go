@@ -308,6 +308,18 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	return nil
 }
 
+// TradeMemoryForTime lets the collector run a quarter as often as it would, at
+// the price of a heap up to five times of what lives: a busy server's reads took
+// a tenth less CPU by it. GOGC in the environment is heeded instead. A server
+// wants it; a command that ends soon doesn't. What it returns takes it back.
+func TradeMemoryForTime() (back func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	before := debug.SetGCPercent(400)
+	return func() { debug.SetGCPercent(before) }
+}
+
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }
 
 // Close closes what was opened, the last first.
