@@ -1,15 +1,23 @@
 // Package access knows the staff, the devices and the sessions, and turns a
 // token into a Session that the gate accepts.
 //
-// It promises that every grant is an event of the audit log before it counts,
-// and that a Session can't be made elsewhere: its fields are unexported and its
-// zero value is refused. Device keys, policies and budgets aren't here yet;
-// until they are, a session is bound to its device by name alone, and a stolen
-// token works elsewhere until the session ends.
+// It promises that every grant is an event of the audit log before it counts, and
+// that nothing else grants: there is no table of staff, devices or sessions. At
+// the start the Directory is made from the log's own events, which the signer,
+// outside the database, says are all and unaltered; so a row that somebody adds,
+// alters or puts back grants nothing. A Session can't be made elsewhere: its
+// fields are unexported and its zero value is refused. An ended session stays
+// ended.
+//
+// The log holds the SHA-256 of a session's token. A token is 32 random bytes, so
+// nobody finds it from that, and the hash opens nothing.
+//
+// Device keys, policies and budgets aren't here yet; until they are, a session is
+// bound to its device by name alone, and a stolen token works elsewhere until the
+// session ends.
 package access
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	_ "embed"
@@ -32,8 +40,11 @@ import (
 //go:embed schema.sql
 var schema string
 
-// Migrations make this package's tables.
-var Migrations = []db.Migration{{Name: "access/1-first", SQL: schema}}
+//go:embed migrate.sql
+var noTables string
+
+// Migrations made this package's tables, and took them away again.
+var Migrations = []db.Migration{{Name: "access/1-first", SQL: schema}, {Name: "access/2-authority", SQL: noTables}}
 
 var (
 	// ErrNoSession refuses a request without a live session.
@@ -129,10 +140,14 @@ func (r *sessionRow) info() SessionInfo {
 	return info
 }
 
-// Directory holds staff, devices and sessions in memory, in front of their
-// tables. One process leads a log, so what it holds is what counts.
+// keepEnded is how long a session that has ended stays in memory, to be listed.
+// Whom it saw is asked of the log.
+const keepEnded = 24 * time.Hour
+
+// Directory holds staff, devices and the sessions that are live or ended a short
+// while ago, as the log grants them. One process leads a log, so what it holds is
+// what counts. A new one knows nobody until the log's events are replayed into it.
 type Directory struct {
-	db   db.DB
 	log  *auditlog.Log
 	rand io.Reader
 
@@ -142,18 +157,13 @@ type Directory struct {
 	devices  map[string]Device
 	sessions map[auditlog.Session]*sessionRow
 	tokens   map[[sha256.Size]byte]*sessionRow
+	swept    time.Time
 }
 
-// Open loads the directory.
-func Open(ctx context.Context, d db.DB, log *auditlog.Log, rand io.Reader) (*Directory, error) {
-	dir := &Directory{db: d, log: log, rand: rand, staff: map[string]Staff{}, devices: map[string]Device{},
+// New makes a directory that knows nobody yet.
+func New(log *auditlog.Log, rand io.Reader) *Directory {
+	return &Directory{log: log, rand: rand, staff: map[string]Staff{}, devices: map[string]Device{},
 		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}}
-	for _, load := range []func(context.Context) error{dir.loadStaff, dir.loadDevices, dir.loadSessions} {
-		if err := load(ctx); err != nil {
-			return nil, fmt.Errorf("load staff, devices and sessions: %w", err)
-		}
-	}
-	return dir, nil
 }
 
 // Authenticate turns a token into its live session.
@@ -200,7 +210,8 @@ func (d *Directory) Devices() []Device {
 	return sorted(d.devices, func(a, b Device) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// Sessions lists the sessions, the oldest first.
+// Sessions lists the sessions that are live or ended within a day, the oldest
+// first.
 func (d *Directory) Sessions() []SessionInfo {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -209,20 +220,6 @@ func (d *Directory) Sessions() []SessionInfo {
 	for i, r := range rows {
 		list[i] = r.info()
 	}
-	return list
-}
-
-// Of lists the sessions of a staff member or a device; an empty id stands for any.
-func (d *Directory) Of(staff, device string) []auditlog.Session {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	var list []auditlog.Session
-	for _, r := range d.sessions {
-		if (staff == "" || r.staff == staff) && (device == "" || r.device == device) {
-			list = append(list, r.session)
-		}
-	}
-	slices.Sort(list)
 	return list
 }
 

@@ -55,7 +55,7 @@ func (s *Server) exposure(ctx context.Context, in *body[ExposureRequest]) (*huma
 	r := in.Body
 	q := incident.Query{Since: r.Since, Until: r.Until}
 	var err error
-	if q.Sessions, q.Label, err = s.subject(r); err != nil {
+	if q.Sessions, q.Label, err = s.subject(ctx, r); err != nil {
 		return nil, s.problem(ctx, err)
 	}
 	zone, err := time.LoadLocation(r.Zone)
@@ -93,7 +93,7 @@ func or(text, otherwise string) string {
 }
 
 // subject resolves whom the question is about into sessions.
-func (s *Server) subject(r ExposureRequest) ([]auditlog.Session, string, error) {
+func (s *Server) subject(ctx context.Context, r ExposureRequest) ([]auditlog.Session, string, error) {
 	given := 0
 	for _, id := range []string{r.Device, r.Session, r.Staff} {
 		if id != "" {
@@ -117,7 +117,8 @@ func (s *Server) subject(r ExposureRequest) ([]auditlog.Session, string, error) 
 	if r.Staff != "" {
 		label = "staff " + r.Staff
 	}
-	return s.inst.Access.Of(r.Staff, r.Device), label, nil
+	sessions, err := s.inst.Access.Of(ctx, r.Staff, r.Device)
+	return sessions, label, err
 }
 
 // lines answers with newline-delimited JSON.

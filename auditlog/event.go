@@ -52,10 +52,11 @@ const (
 	Shred                     // a participant's data key destroyed
 	System                    // an installation's own acts
 	Index                     // fields opened inside the gate to index a change; nothing leaves it
+	Alarm                     // a row found altered, added or gone
 )
 
 var actionNames = [...]string{Read: "read", Check: "check", Checked: "checked", Search: "search", Show: "show", Deny: "deny",
-	Change: "change", Set: "set", Grant: "grant", Contain: "contain", Shred: "shred", System: "system", Index: "index"}
+	Change: "change", Set: "set", Grant: "grant", Contain: "contain", Shred: "shred", System: "system", Index: "index", Alarm: "alarm"}
 
 // String is the action's name in a line.
 func (a Action) String() string {

@@ -37,6 +37,8 @@ func examples() []Event {
 				Union: field.SetOf(append(field.All(), field.Award)...)}
 		case Deny:
 			e.Outcome, e.Detail = "denied", json.RawMessage(`{"why":"<role>","n":[1,2.5,null,true,"}\",\"salt\":"]}`)
+		case Alarm:
+			e = Event{Action: Alarm, Outcome: "found", Detail: json.RawMessage(`{"table":"register_version","key":"0190d2a5-7b3c-7d00-8000-000000000001","kind":"altered"}`)}
 		case System:
 			e = Event{Action: System, Purpose: "\"quoted\" \\ <tag> & 監査\u2028\x01", Detail: json.RawMessage(`7`)}
 		}

@@ -13,16 +13,17 @@ import (
 	"time"
 
 	"azekura/internal/db"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 //go:embed schema.sql
 var schema string
 
+//go:embed authority.sql
+var authoritySchema string
+
 // Migrations make this package's tables. Before the first, nothing is logged,
 // so nothing else may run.
-var Migrations = []db.Migration{{Name: "auditlog/1-first", SQL: schema}}
+var Migrations = []db.Migration{{Name: "auditlog/1-first", SQL: schema}, {Name: "auditlog/2-authority", SQL: authoritySchema}}
 
 var (
 	// ErrNotRecorded means that the event isn't in the log, or at most not under
@@ -64,6 +65,8 @@ type Log struct {
 	tree *tree // the sequencer's alone
 	seqs sequences
 	edge edge // for readers
+
+	alarms alarms
 
 	committed atomic.Int64 // events committed; what a reader now sees at least
 	stopped   atomic.Pointer[error]
@@ -140,6 +143,12 @@ func Open(ctx context.Context, d db.DB, o Options) (*Log, error) {
 	if l.tree.root() != root {
 		return nil, fmt.Errorf("%w: the head's root isn't that of the %d events; run azekura log verify", ErrSigner, size)
 	}
+	if err := l.checkUnsigned(ctx, size, root); err != nil {
+		return nil, err
+	}
+	if err := l.completeSigner(ctx); err != nil {
+		return nil, err
+	}
 	if err := l.catchUp(ctx); err != nil {
 		return nil, err
 	}
@@ -196,10 +205,11 @@ func (l *Log) catchUp(ctx context.Context) error {
 	size := l.tree.size()
 	for {
 		signed, _ := l.signer.Head()
-		var leaves []Hash
-		if err := eachLine(ctx, l.db, l.id, signed, size, func(_ int64, line []byte) error {
-			leaves = append(leaves, tlog.RecordHash(line))
-			return nil
+		var leaves []Leaf
+		if err := eachLine(ctx, l.db, l.id, signed, size, func(index int64, line []byte) error {
+			leaf, err := leafOf(index, line)
+			leaves = append(leaves, leaf)
+			return err
 		}); err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ func (l *Log) next() (entries []*entry, more bool) {
 type batch struct {
 	entries []*entry
 	tree    *tree
-	leaves  []Hash
+	leaves  []Leaf
 	seqs    *overlay
 	events  eventColumns
 }
@@ -151,7 +151,7 @@ func (l *Log) build(entries []*entry) (*batch, error) {
 			}
 			line := ev.line(make([]byte, 0, 448))
 			leaf := tlog.RecordHash(line)
-			b.leaves = append(b.leaves, leaf)
+			b.leaves = append(b.leaves, Leaf{leaf, ev.Action.Authority()})
 			b.tree.append(leaf)
 			b.events.add(ev, line)
 		}
@@ -180,8 +180,8 @@ func (b *batch) stmts(l *Log) []db.Stmt {
 	root := b.tree.root()
 	c := &b.events
 	stmts := []db.Stmt{
-		{SQL: "UPDATE log_head SET size = $1, root = $2 WHERE log_id = $3 AND size = $4 AND epoch = $5",
-			Args: []any{b.tree.size(), root[:], l.id, l.tree.size(), l.epoch}, Must: 1},
+		{SQL: "UPDATE log_head SET size = $1, root = $2, mac = $3 WHERE log_id = $4 AND size = $5 AND epoch = $6",
+			Args: []any{b.tree.size(), root[:], l.signer.headMAC(l.id, b.tree.size(), root), l.id, l.tree.size(), l.epoch}, Must: 1},
 		{Insert: insertEvents, Args: []any{c.log, c.idx, c.time, c.action, c.session, c.sessionSeq, c.participant, c.participantSeq, c.fields, c.line}},
 	}
 	if n := len(b.tree.full); n > 0 {
@@ -373,7 +373,7 @@ func (l *Log) adopt(b *batch) {
 
 type signJob struct {
 	entries []*entry
-	leaves  []Hash
+	leaves  []Leaf
 	size    int64
 	root    Hash
 }
@@ -383,7 +383,7 @@ type signJob struct {
 // Leaves whose signing failed are kept for the next try.
 func (l *Log) sign() {
 	defer l.done.Done()
-	var unsigned []Hash
+	var unsigned []Leaf
 	for job := range l.toSigner {
 		unsigned = append(unsigned, job.leaves...)
 		err := l.signer.Extend(unsigned, job.size, job.root)

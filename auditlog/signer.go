@@ -46,6 +46,11 @@ type signerState struct {
 	// Restored is set in a state that was made from a backup: it may be older
 	// than what was signed last.
 	Restored *Restored `json:"restored,omitempty"`
+	// Authority and HeadKey are absent from a state that was made from a backup,
+	// or for a log that follows others, or by an earlier version of this program,
+	// until its log is opened.
+	Authority *Authority `json:"authority,omitempty"`
+	HeadKey   []byte     `json:"head_key,omitempty"` // for the sequencer's word on a head
 }
 
 // ErrHeld means that another process has the signer open.
@@ -74,7 +79,10 @@ func CreateSigner(dir, origin string) error {
 	if err != nil {
 		return err
 	}
-	first, err := s.next(newTree())
+	if len(s.past) == 0 {
+		s.state.Authority, s.state.HeadKey = &Authority{}, newHeadKey()
+	}
+	first, err := s.next(newTree(), s.state.Authority)
 	if err != nil {
 		return err
 	}
@@ -170,37 +178,45 @@ func (s *Signer) load(body []byte) error {
 	return nil
 }
 
-// next is the state over a tree.
-func (s *Signer) next(t *tree) (signerState, error) {
+// next is the state over a tree and its events of authority.
+func (s *Signer) next(t *tree, sum *Authority) (signerState, error) {
 	size, root := t.size(), t.root()
 	checkpoint, err := note.Sign(&note.Note{Text: string(log.Checkpoint{Origin: s.origin, Size: uint64(size), Hash: root[:]}.Marshal())}, s.key)
 	if err != nil {
 		return signerState{}, fmt.Errorf("sign the log's head: %w", err)
 	}
-	return signerState{Size: size, Edge: t.rng.Hashes(), Checkpoint: checkpoint, Restored: s.state.Restored}, nil
+	state := s.state // what isn't about the head stays
+	state.Size, state.Edge, state.Checkpoint, state.Authority = size, t.rng.Hashes(), checkpoint, sum
+	return state, nil
 }
 
 // Extend appends leaves to the last signed head and signs the result, which
 // must have this size and root. The state is synced before it returns; after
 // an error the signer stands where it stood.
-func (s *Signer) Extend(leaves []Hash, size int64, root Hash) error {
+func (s *Signer) Extend(leaves []Leaf, size int64, root Hash) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.extend(leaves, size, root)
 }
 
-func (s *Signer) extend(leaves []Hash, size int64, root Hash) error {
+func (s *Signer) extend(leaves []Leaf, size int64, root Hash) error {
 	if r := s.state.Restored; r != nil && !r.Confirmed {
 		return fmt.Errorf("%w at %d events", ErrRestored, s.state.Size)
 	}
-	next := &tree{rng: s.tree.clone().rng}
+	if s.state.Authority == nil {
+		return fmt.Errorf("%w: its state doesn't say yet which events grant", ErrSigner)
+	}
+	next, sum := &tree{rng: s.tree.clone().rng}, *s.state.Authority
 	for _, leaf := range leaves {
-		_ = next.rng.Append(append([]byte(nil), leaf[:]...), nil)
+		_ = next.rng.Append(bytes.Clone(leaf.Hash[:]), nil)
+		if leaf.Authority {
+			sum.Add(leaf.Hash)
+		}
 	}
 	if next.size() != size || next.root() != root {
 		return fmt.Errorf("%w: at %d events the database's root isn't the one that follows from the last signed head", ErrSigner, size)
 	}
-	state, err := s.next(next)
+	state, err := s.next(next, &sum)
 	if err != nil {
 		return err
 	}
@@ -240,6 +256,35 @@ func (s *Signer) Head() (size int64, root Hash) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tree.size(), s.tree.root()
+}
+
+// Authority is the last signed head with the sum of its events of authority.
+func (s *Signer) Authority() (size int64, root Hash, sum Authority) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Authority != nil {
+		sum = *s.state.Authority
+	}
+	return s.tree.size(), s.tree.root(), sum
+}
+
+// whole tells whether the state says all that a log's opening needs.
+func (s *Signer) whole() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Authority != nil && len(s.state.HeadKey) > 0
+}
+
+// complete adds what a state lacks.
+func (s *Signer) complete(sum Authority) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.state
+	state.Authority = &sum
+	if len(state.HeadKey) == 0 {
+		state.HeadKey = newHeadKey()
+	}
+	return s.keep(state, s.tree)
 }
 
 // Edge are the roots of the last head's perfect subtrees, left to right, for

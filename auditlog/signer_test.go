@@ -41,10 +41,10 @@ func TestSignerIsNotMadeTwice(t *testing.T) {
 func TestSignerExtendsOnly(t *testing.T) {
 	s := newSigner(t)
 	grown := newTree()
-	grow := func(n int) (leaves []Hash) {
+	grow := func(n int) (leaves []Leaf) {
 		for i := range n {
 			leaf := tlog.RecordHash([]byte{byte(i)})
-			leaves = append(leaves, leaf)
+			leaves = append(leaves, Leaf{Hash: leaf})
 			grown.append(leaf)
 		}
 		return leaves
@@ -58,7 +58,7 @@ func TestSignerExtendsOnly(t *testing.T) {
 		"another root":  s.Extend(nil, 300, Hash{1}),
 		"a smaller log": s.Extend(nil, 200, grown.root()),
 		"a larger one":  s.Extend(nil, 301, grown.root()),
-		"other leaves":  s.Extend([]Hash{{1}}, 300, grown.root()),
+		"other leaves":  s.Extend([]Leaf{{Hash: Hash{1}}}, 300, grown.root()),
 	} {
 		if !errors.Is(err, ErrSigner) {
 			t.Errorf("%s: %v", name, err)
@@ -76,7 +76,7 @@ func TestSignerExtendsOnly(t *testing.T) {
 func TestCheckpointsVerifyElsewhere(t *testing.T) {
 	s := newSigner(t)
 	leaf := tlog.RecordHash([]byte("event"))
-	if err := s.Extend([]Hash{leaf}, 1, leaf); err != nil {
+	if err := s.Extend([]Leaf{{Hash: leaf}}, 1, leaf); err != nil {
 		t.Fatal(err)
 	}
 	verifier, err := note.NewVerifier(s.VerifierKey())

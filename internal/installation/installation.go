@@ -299,10 +299,11 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 		return err
 	}
 	i.onClose(i.Log.Close)
-	if i.Access, err = access.Open(ctx, i.DB, i.Log, rand.Reader); err != nil {
-		return err
-	}
+	i.Access = access.New(i.Log, rand.Reader)
 	i.Register = register.Open(i.DB, i.Ring, i.Log)
+	if err := i.Log.Authority(ctx, i.Access.Replay); err != nil {
+		return fmt.Errorf("rebuild what was granted from the log: %w", err)
+	}
 	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Register)
 	i.onClose(func() error { i.Gate.Close(); return nil })
 	return nil

@@ -1,0 +1,116 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"azekura/auditlog"
+)
+
+// granted is a grant event's detail.
+type granted struct {
+	Grants  string    `json:"grants"` // staff, device, session; others are other rooms'
+	Staff   string    `json:"staff,omitempty"`
+	Device  string    `json:"device,omitempty"`
+	Role    string    `json:"role,omitempty"`
+	Office  string    `json:"office,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+	Token   []byte    `json:"token,omitempty"` // a session's token's SHA-256
+}
+
+// contained is a contain event's detail.
+type contained struct {
+	Contains string `json:"contains"`
+}
+
+// Replay takes an event of authority into the directory, in the log's order. It
+// is for the start, before anything else is asked of the directory; what came of
+// it counts only once auditlog.Log.Authority says that the events were all.
+func (d *Directory) Replay(e auditlog.Event) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch e.Action {
+	case auditlog.Grant:
+		return d.replayGrant(e)
+	case auditlog.Contain:
+		var c contained
+		if err := json.Unmarshal(e.Detail, &c); err != nil {
+			return fmt.Errorf("read what it contains: %w", err)
+		}
+		if c.Contains != "session" {
+			// To pass over it would free what somebody stopped.
+			return errors.New("it contains something that this program doesn't know of; a newer version wrote it")
+		}
+		if row := d.sessions[e.Session]; row != nil && !row.recorded {
+			row.closed, row.recorded = time.UnixMicro(e.Time).UTC(), true
+		}
+	}
+	return nil
+}
+
+func (d *Directory) replayGrant(e auditlog.Event) error {
+	var g granted
+	if err := json.Unmarshal(e.Detail, &g); err != nil {
+		return fmt.Errorf("read what it grants: %w", err)
+	}
+	at := time.UnixMicro(e.Time).UTC()
+	switch g.Grants {
+	case "staff":
+		d.staff[g.Staff] = Staff{ID: g.Staff, Role: g.Role, Office: g.Office, Added: at, Event: e.Index}
+	case "device":
+		d.devices[g.Device] = Device{ID: g.Device, Office: g.Office, Added: at, Event: e.Index}
+	case "session":
+		row := &sessionRow{session: e.Session, staff: e.Staff, device: e.Device, opened: at, expires: g.Expires, event: e.Index}
+		if d.log.Now().Sub(row.expires) > keepEnded {
+			return nil
+		}
+		d.sessions[e.Session] = row
+		// A session without a token was opened before the log held them: it can
+		// be listed and closed, and opens nothing.
+		if len(g.Token) == sha256.Size {
+			row.hash = [sha256.Size]byte(g.Token)
+			d.tokens[row.hash] = row
+		}
+	}
+	return nil
+}
+
+// sweep forgets sessions that ended long ago; mu is held.
+func (d *Directory) sweep(now time.Time) {
+	if now.Sub(d.swept) < time.Hour {
+		return
+	}
+	d.swept = now
+	for id, row := range d.sessions {
+		over := row.expires
+		if row.recorded && row.closed.Before(over) {
+			over = row.closed
+		}
+		if now.Sub(over) > keepEnded {
+			delete(d.sessions, id)
+			delete(d.tokens, row.hash)
+		}
+	}
+}
+
+// Of lists every session that a staff member or a device ever had, from the
+// log's own events; an empty id stands for any. It is all of them, or an error.
+func (d *Directory) Of(ctx context.Context, staff, device string) ([]auditlog.Session, error) {
+	var list []auditlog.Session
+	err := d.log.Authority(ctx, func(e auditlog.Event) error {
+		if e.Action == auditlog.Grant && e.Session != 0 && (staff == "" || e.Staff == staff) && (device == "" || e.Device == device) {
+			list = append(list, e.Session)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions: %w", err)
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
+}
