@@ -113,6 +113,7 @@ var statuses = []struct {
 	{register.ErrConflict, http.StatusConflict},
 	{access.ErrExists, http.StatusConflict},
 	{keyring.ErrShredded, http.StatusGone},
+	{register.ErrTampered, http.StatusInternalServerError},
 	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
 	{auditlog.ErrStopped, http.StatusServiceUnavailable},
 	{gate.ErrTooMany, http.StatusUnprocessableEntity},
@@ -131,7 +132,7 @@ func (s *Server) problem(ctx context.Context, err error) error {
 			continue
 		}
 		message := err.Error()
-		if known.status == http.StatusServiceUnavailable {
+		if known.status >= http.StatusInternalServerError {
 			s.logError(request(ctx), err)
 			message = known.err.Error()
 		}
