@@ -37,6 +37,11 @@ func (d *Directory) Replay(e auditlog.Event) error {
 	switch e.Action {
 	case auditlog.Grant:
 		return d.replayGrant(e)
+	case auditlog.System:
+		// What was lost may have ended any of them.
+		if before := auditlog.Follows(&e); before != nil && before.Lost() {
+			d.endAll(time.UnixMicro(e.Time).UTC())
+		}
 	case auditlog.Contain:
 		var c contained
 		if err := json.Unmarshal(e.Detail, &c); err != nil {
@@ -51,6 +56,15 @@ func (d *Directory) Replay(e auditlog.Event) error {
 		}
 	}
 	return nil
+}
+
+// endAll ends every session; mu is held.
+func (d *Directory) endAll(at time.Time) {
+	for _, row := range d.sessions {
+		if !row.recorded {
+			row.closed, row.recorded = at, true
+		}
+	}
 }
 
 func (d *Directory) replayGrant(e auditlog.Event) error {

@@ -253,9 +253,13 @@ func Check(file []byte, enrolled []string, now time.Time) (Approved, error) {
 	return Approved{ok: true, proposal: p, note: string(file), by: by}, nil
 }
 
+// AnySize is for what may be done though the log has grown since.
+const AnySize = -1
+
 // For refuses unless this is what was approved: of this kind, on this log at
-// this size, saying these words; and reads the body into body, which must hold
-// all of it.
+// this size (or AnySize), saying these words; and reads the body into body, which
+// must hold all of it. words is asked when body is read, for what is to be done as
+// things stand now.
 func (a Approved) For(kind, log string, size int64, body any, words func() (string, error)) error {
 	if !a.ok {
 		return ErrNotApproved
@@ -264,8 +268,8 @@ func (a Approved) For(kind, log string, size int64, body any, words func() (stri
 	if p.Kind != kind {
 		return fmt.Errorf("%w: what they approved is %q and not %q", ErrNotApproved, p.Kind, kind)
 	}
-	if p.Log != log || p.Size != size {
-		return fmt.Errorf("%w: they approved it for the log %s at %d events, and this is %s at %d; make the proposal anew", ErrNotApproved, p.Log, p.Size, log, size)
+	if p.Log != log || size != AnySize && p.Size != size {
+		return fmt.Errorf("%w: they approved it for the log %s at %d events, and this is another log or another size; make the proposal anew", ErrNotApproved, p.Log, p.Size)
 	}
 	in := json.NewDecoder(bytes.NewReader(p.Body))
 	in.DisallowUnknownFields()

@@ -1,6 +1,7 @@
 package auditlog
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"azekura/internal/slotfile"
+
+	"golang.org/x/mod/sumdb/note"
 )
 
 // A chain of logs: one that was frozen, or whose end is lost, is continued by the
@@ -147,10 +152,45 @@ func readLogID(dir string) (int64, error) {
 	return id, nil
 }
 
-// CreateNext makes the signer of a log that follows others, the last of which is
-// the one before it.
-func CreateNext(dir, origin string, id int64, past []Past) error {
-	if len(past) == 0 || past[len(past)-1].LogID >= id || past[len(past)-1].Origin == origin {
+// PrepareNext makes the name and the key of a log that is to follow, in a folder
+// of its own, or finds them there, and returns the public key. Nothing is signed
+// with it until CreateNext.
+func PrepareNext(dir, origin string, id int64) (vkey string, err error) {
+	if found, err := os.ReadFile(filepath.Join(dir, "vkey")); err == nil {
+		of, err := os.ReadFile(filepath.Join(dir, "origin"))
+		if err != nil || strings.TrimSpace(string(of)) != origin {
+			return "", fmt.Errorf("%s holds another log's signer than %s; look at it, and move it away", dir, origin)
+		}
+		return strings.TrimSpace(string(found)), nil
+	}
+	// Nothing was signed where the public key, which comes last, isn't.
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	skey, vkey, err := note.GenerateKey(rand.Reader, origin)
+	if err != nil {
+		return "", fmt.Errorf("make the signer's key: %w", err)
+	}
+	for _, f := range [][2]string{{fileLogID, strconv.FormatInt(id, 10)}, {"origin", origin}, {"key", skey}, {"vkey", vkey}} {
+		if err := writeNew(filepath.Join(dir, f[0]), []byte(f[1]+"\n")); err != nil {
+			return "", err
+		}
+	}
+	return vkey, slotfile.SyncDir(dir)
+}
+
+// CreateNext makes what PrepareNext prepared the signer of a log that follows
+// others, the last of which is the one before it. Where it is made already it
+// must follow the same.
+func CreateNext(dir string, past []Past) error {
+	s, err := openSigner(dir)
+	if err != nil {
+		return err
+	}
+	if len(past) == 0 || past[len(past)-1].LogID >= s.logID || past[len(past)-1].Origin == s.origin {
 		return errors.New("a log follows one of another name and a lower number")
 	}
 	for i := range past {
@@ -158,20 +198,40 @@ func CreateNext(dir, origin string, id int64, past []Past) error {
 			return err
 		}
 	}
+	if _, err := os.Stat(filepath.Join(dir, "state")); err == nil {
+		if !slices.Equal(s.past, past) {
+			return fmt.Errorf("%s follows another log than it should; look at it, and move it away", dir)
+		}
+		return nil
+	}
 	raw, err := json.MarshalIndent(past, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := slotfile.Replace(filepath.Join(dir, filePast), append(raw, '\n')); err != nil {
 		return err
 	}
-	if err := writeNew(filepath.Join(dir, filePast), append(raw, '\n')); err != nil {
+	// What grants is summed up when the log is opened, over those before it too.
+	first, err := s.next(newTree(), nil)
+	if err != nil {
 		return err
 	}
-	if err := writeNew(filepath.Join(dir, fileLogID), []byte(strconv.FormatInt(id, 10)+"\n")); err != nil {
+	body, err := json.Marshal(first)
+	if err != nil {
 		return err
 	}
-	return CreateSigner(dir, origin)
+	return slotfile.Create(filepath.Join(dir, "state"), body)
+}
+
+// Named reads which log a signer's folder is of, without opening it; id is 0
+// where it doesn't say, which only a first log's doesn't.
+func Named(dir string) (id int64, origin string, err error) {
+	raw, err := os.ReadFile(filepath.Join(dir, "origin"))
+	if err != nil {
+		return 0, "", fmt.Errorf("open the signer: %w", err)
+	}
+	id, err = readLogID(dir)
+	return id, strings.TrimSpace(string(raw)), err
 }
 
 // Past are the logs that this one continues, the oldest first.

@@ -349,14 +349,15 @@ func (s *Store) indexed(ctx context.Context, id uuid.UUID, list []step) (map[key
 }
 
 func (w *importer) add(in *incoming, id uuid.UUID, list []step, versions []Version, out *rows, set *auditlog.SetWriter) {
+	now := w.store.log.Now().UnixMicro()
 	var fields field.Set
 	for i, v := range versions {
-		v.Job = w.at.ID
+		var digest []byte
 		if i == len(versions)-1 {
 			d := w.store.ring.Digest(id, in.content)
-			v.Digest = d[:]
+			digest = d[:]
 		}
-		out.addVersion(id, v, w.store.mac(id, &v))
+		out.addVersion(id, v, now, w.at.ID, digest)
 		fields |= v.Fields
 	}
 	for i := range list {

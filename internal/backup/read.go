@@ -8,7 +8,6 @@ import (
 	"io"
 	"path"
 	"regexp"
-	"strings"
 
 	"azekura/internal/db"
 	"azekura/internal/jobs"
@@ -297,7 +296,7 @@ func Clear(ctx context.Context, d db.DB) error {
 		return err
 	}
 	for _, t := range tables {
-		if t.Name == "azekura_migration" || strings.HasPrefix(t.Name, "river_") && t.Name != "river_job" {
+		if skipped(t.Name) && t.Name != "river_job" {
 			continue
 		}
 		if _, err := d.Exec(ctx, "DELETE FROM "+t.Name); err != nil {

@@ -23,11 +23,11 @@ type Content struct {
 	Progress func(rows int64)
 }
 
-// skipped are tables that a backup doesn't hold: the schema's own, which a restore
-// makes, and the job engine's, whose jobs are written one by one, since the two
+// skipped are tables that a backup doesn't hold: the schema's own and the restore's,
+// which a restore makes, and the job engine's, whose jobs are written one by one, since the two
 // engines' tables differ.
 func skipped(table string) bool {
-	return table == "azekura_migration" || strings.HasPrefix(table, "river_")
+	return table == "azekura_migration" || table == "azekura_restore" || strings.HasPrefix(table, "river_")
 }
 
 // Write writes a backup to w, encrypted to the recipients. After an error what was

@@ -26,6 +26,7 @@ import (
 	"azekura/gate"
 	"azekura/internal/db"
 	"azekura/internal/jobs"
+	"azekura/internal/slotfile"
 	"azekura/keyring"
 	"azekura/keyring/root"
 	"azekura/register"
@@ -44,7 +45,13 @@ type Config struct {
 	Origin   string      `json:"origin"`             // names the audit log for ever
 	LogID    int64       `json:"log_id"`
 	Root     root.Config `json:"root"`
-	Operator string      `json:"operator"` // the age recipient of rejects files
+	Operator string      `json:"operator"` // the age recipient of rejects files, and of backups
+	// Recovery is the age recipient whose identity lies in a safe: of the root
+	// key's escrow, and of backups.
+	Recovery string `json:"recovery,omitempty"`
+	// Approvers are the public keys of those of whom two must sign what one
+	// person alone may not do.
+	Approvers []string `json:"approvers,omitempty"`
 	// MadeUp marks a demo or a drill: its people are made up, and only there
 	// do the demo's shortcuts work.
 	MadeUp bool `json:"made_up,omitempty"`
@@ -53,6 +60,8 @@ type Config struct {
 var (
 	// ErrNone means that the folder holds no installation.
 	ErrNone = errors.New("no installation here; make one with azekura init --dir DIR")
+	// ErrRestoring means that a restore into the folder hasn't come to its end.
+	ErrRestoring = errors.New("a restore into this folder isn't finished; run the same azekura restore again")
 	// ErrExists means that the folder holds one already.
 	ErrExists = errors.New("an installation is here already")
 )
@@ -79,7 +88,7 @@ func migrations() []db.Migration {
 // Create makes an installation. The settings file is written last: without it
 // there is no installation, and init can be run again on an emptied folder.
 func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
-	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, MadeUp: o.MadeUp}
+	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, Recovery: o.Recovery, MadeUp: o.MadeUp}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return c, fmt.Errorf("make the folder: %w", err)
 	}
@@ -106,7 +115,7 @@ func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
 		return c, err
 	}
 	defer closeRoot(ctx, wrapper)
-	if err := auditlog.CreateSigner(filepath.Join(dir, "signer"), c.Origin); err != nil {
+	if err := auditlog.CreateSigner(signerFolder(dir), c.Origin); err != nil {
 		return c, fmt.Errorf("make the signer: %w", err)
 	}
 	if err := c.fill(ctx, dir, o.Owner, wrapper); err != nil {
@@ -172,7 +181,7 @@ func (c *Config) fill(ctx context.Context, dir, owner string, wrapper wrapping.W
 	if err := keyring.Create(ctx, d, wrapper, c.Created); err != nil {
 		return err
 	}
-	signer, err := auditlog.OpenSigner(filepath.Join(dir, "signer"))
+	signer, err := auditlog.OpenSigner(signerFolder(dir))
 	if err != nil {
 		return err
 	}
@@ -181,7 +190,7 @@ func (c *Config) fill(ctx context.Context, dir, owner string, wrapper wrapping.W
 	if err != nil {
 		return err
 	}
-	first, err := json.Marshal(map[string]string{"installation": c.Origin, "log_key": signer.VerifierKey(), "guards": register.Guarded})
+	first, err := json.Marshal(map[string]string{"installation": c.Origin, "log_key": signer.VerifierKey()})
 	if err == nil {
 		_, err = log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "init", Detail: first})
 	}
@@ -219,11 +228,18 @@ func (c *Config) write(dir string) error {
 		return err
 	}
 	// The database's URL may hold a password.
-	return os.WriteFile(filepath.Join(dir, configFile), append(raw, '\n'), 0o600)
+	return slotfile.Replace(filepath.Join(dir, configFile), append(raw, '\n'))
 }
 
 // ReadConfig reads an installation's settings.
 func ReadConfig(dir string) (Config, error) {
+	if _, err := os.Stat(filepath.Join(dir, restoringFile)); err == nil {
+		return Config{}, ErrRestoring
+	}
+	return readConfig(dir)
+}
+
+func readConfig(dir string) (Config, error) {
 	var c Config
 	raw, err := os.ReadFile(filepath.Join(dir, configFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -262,7 +278,17 @@ type Installation struct {
 // for a root key in a file.
 func Open(ctx context.Context, dir string, passphrase func() ([]byte, error)) (*Installation, error) {
 	i := &Installation{Dir: dir}
-	if err := i.open(ctx, passphrase); err != nil {
+	err := i.open(ctx, passphrase)
+	if errors.Is(err, auditlog.ErrFrozen) {
+		// A command began to go on in the next log, and was cut off.
+		if err = i.Close(); err == nil {
+			err = finishFreeze(ctx, dir)
+		}
+		if err == nil {
+			err = i.open(ctx, passphrase)
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, i.Close())
 	}
 	// Scrypt takes 256 MiB for a moment; give them back.
@@ -275,8 +301,11 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	if i.Config, err = ReadConfig(i.Dir); err != nil {
 		return err
 	}
+	if err := i.Config.settleFolders(i.Dir); err != nil {
+		return err
+	}
 	// The signer's state is also what keeps a second process out.
-	if i.Signer, err = auditlog.OpenSigner(filepath.Join(i.Dir, "signer")); err != nil {
+	if i.Signer, err = auditlog.OpenSigner(signerFolder(i.Dir)); err != nil {
 		return err
 	}
 	i.onClose(i.Signer.Close)
@@ -299,13 +328,13 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 		return err
 	}
 	i.onClose(i.Log.Close)
+	if err := i.settle(ctx); err != nil {
+		return err
+	}
 	i.Access = access.New(i.Log, rand.Reader)
 	i.Register = register.Open(i.DB, i.Ring, i.Log)
-	if err := i.Log.Authority(ctx, i.replay); err != nil {
+	if err := i.Log.Authority(ctx, i.Access.Replay); err != nil {
 		return fmt.Errorf("rebuild what was granted from the log: %w", err)
-	}
-	if err := i.Register.Guard(ctx); err != nil {
-		return err
 	}
 	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Register)
 	i.onClose(func() error { i.Gate.Close(); return nil })
@@ -322,11 +351,6 @@ func TradeMemoryForTime() (back func()) {
 	}
 	before := debug.SetGCPercent(400)
 	return func() { debug.SetGCPercent(before) }
-}
-
-// replay hands an event of authority to those whose state it is.
-func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Register.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }

@@ -72,8 +72,11 @@ func Open(t testing.TB, dir string) *installation.Installation {
 
 // OpenDir opens one, for a process that isn't a test.
 func OpenDir(ctx context.Context, dir string) (*installation.Installation, error) {
-	return installation.Open(ctx, dir, func() ([]byte, error) { return bytes.Clone(passphrase), nil })
+	return installation.Open(ctx, dir, Passphrase)
 }
+
+// Passphrase is that of every installation here.
+func Passphrase() ([]byte, error) { return bytes.Clone(passphrase), nil }
 
 // Session opens a session for a staff member of a role at a device, both made
 // where they don't exist, and returns it with its token.

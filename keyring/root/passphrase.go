@@ -21,12 +21,18 @@ const maxPassphrase = 1024
 // AZEKURA_PASSPHRASE_FILE names, or else what is typed at the terminal, unseen.
 // With confirm it is a new one: typed twice, and long enough. The caller clears it.
 func Passphrase(prompt string, confirm bool) ([]byte, error) {
+	return PassphraseFrom(EnvPassphraseFile, prompt, confirm)
+}
+
+// PassphraseFrom asks for another secret's passphrase likewise; variable names the
+// variable that names its file.
+func PassphraseFrom(variable, prompt string, confirm bool) ([]byte, error) {
 	var p []byte
 	var err error
-	if path := os.Getenv(EnvPassphraseFile); path != "" {
-		p, err = passphraseFile(path)
+	if path := os.Getenv(variable); path != "" {
+		p, err = passphraseFile(variable, path)
 	} else {
-		p, err = passphraseTyped(prompt, confirm)
+		p, err = passphraseTyped(variable, prompt, confirm)
 	}
 	if err == nil && confirm {
 		err = checkNew(p)
@@ -38,16 +44,16 @@ func Passphrase(prompt string, confirm bool) ([]byte, error) {
 	return p, nil
 }
 
-func passphraseFile(path string) ([]byte, error) {
+func passphraseFile(variable, path string) ([]byte, error) {
 	text, err := readSecret(path, maxPassphrase)
 	if err != nil {
-		return nil, fmt.Errorf("read the passphrase (%s): %w", EnvPassphraseFile, err)
+		return nil, fmt.Errorf("read the passphrase (%s): %w", variable, err)
 	}
 	line, rest, _ := bytes.Cut(text, []byte("\n"))
 	clear(rest)
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 {
-		return nil, fmt.Errorf("read the passphrase (%s): the first line of %s is empty", EnvPassphraseFile, path)
+		return nil, fmt.Errorf("read the passphrase (%s): the first line of %s is empty", variable, path)
 	}
 	return line, nil
 }
@@ -87,10 +93,10 @@ func credential(path string) bool {
 	return dir != "" && filepath.Dir(filepath.Clean(path)) == filepath.Clean(dir)
 }
 
-func passphraseTyped(prompt string, twice bool) ([]byte, error) {
+func passphraseTyped(variable, prompt string, twice bool) ([]byte, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("there is no terminal to ask for the passphrase at: set %s to a file (mode 600) whose first line it is", EnvPassphraseFile)
+		return nil, fmt.Errorf("there is no terminal to ask for the passphrase at: set %s to a file (mode 600) whose first line it is", variable)
 	}
 	defer tty.Close()
 	ask := func(prompt string) ([]byte, error) {

@@ -1,0 +1,134 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"azekura/approval"
+	"azekura/auditlog"
+)
+
+// enrol is a further approver.
+type enrol struct {
+	Log string `json:"log"`
+	Add string `json:"add"`
+}
+
+func (a enrol) words() string {
+	return "A further approver is enrolled at " + a.Log + ": whoever holds the key of\n" + a.Add + "\nThen any two of the approvers can decide together.\n"
+}
+
+func (f *folder) enrolling(vkey string) (enrol, []string, error) {
+	list, err := approval.Enrol(f.config.Approvers, vkey)
+	return enrol{f.config.Origin, vkey}, list, err
+}
+
+// ProposeApprover makes the proposal to enrol one more approver.
+func ProposeApprover(ctx context.Context, dir, vkey, by string, life time.Duration) ([]byte, error) {
+	return withFolder(ctx, dir, func(f *folder) ([]byte, error) {
+		a, _, err := f.enrolling(vkey)
+		if err != nil {
+			return nil, err
+		}
+		return f.propose(kindApprover, a, by, life)
+	})
+}
+
+// AddApprover enrols an approver: the first two on the operator's word, which is
+// in the log, and every further one if two of those approved it. Where the log
+// can't be opened because events are lost, the first two are enrolled all the
+// same, and the event that names the gap names them; recorded is false then.
+func AddApprover(ctx context.Context, dir, vkey string, file []byte) (recorded bool, err error) {
+	return withFolder(ctx, dir, func(f *folder) (bool, error) {
+		a, list, err := f.enrolling(vkey)
+		if err != nil {
+			return false, err
+		}
+		detail := map[string]any{"approver": vkey}
+		if len(f.config.Approvers) >= approval.Needed {
+			if file == nil {
+				return false, errors.New("two approvers are enrolled: a further one takes their approval; --propose writes what they sign")
+			}
+			ok, err := approved(f, file, kindApprover, approval.AnySize, a)
+			if err != nil {
+				return false, err
+			}
+			detail["approval"] = ok.Note()
+		}
+		err = f.lead(ctx)
+		if err == nil {
+			err = f.record(ctx, "approver", detail)
+		}
+		recorded := err == nil
+		lost := errors.Is(err, auditlog.ErrBehindSigner) || errors.Is(err, auditlog.ErrRestored)
+		if err != nil && !(lost && len(f.config.Approvers) < approval.Needed) {
+			return false, fmt.Errorf("record the approver: %w", err)
+		}
+		f.config.Approvers = list
+		return recorded, f.config.write(dir)
+	})
+}
+
+// confirm is the word that nothing was signed after a restored head.
+type confirm struct {
+	Log  string `json:"log"`
+	Size int64  `json:"size"`
+}
+
+func (a confirm) words() string {
+	return fmt.Sprintf("Nothing was recorded in the audit log %s after its first %d events, which the backup holds.\n", a.Log, a.Size) +
+		"It goes on there. If something was, the log forks, and a witness or a head noted elsewhere will show it.\n"
+}
+
+// ProposeConfirm makes the proposal to go on after a restore.
+func ProposeConfirm(ctx context.Context, dir, by string, life time.Duration) ([]byte, error) {
+	return withFolder(ctx, dir, func(f *folder) ([]byte, error) {
+		a, err := f.confirming()
+		if err != nil {
+			return nil, err
+		}
+		return f.propose(kindConfirm, a, by, life)
+	})
+}
+
+func (f *folder) confirming() (confirm, error) {
+	size, _ := f.signer.Head()
+	if _, unconfirmed := f.signer.Restored(); !unconfirmed {
+		return confirm{}, errors.New("nothing waits to be confirmed: the signer's state isn't a restored one")
+	}
+	return confirm{f.config.Origin, size}, nil
+}
+
+// Confirm says that nothing was signed after the head of size events that a
+// restored signer stands at. Where approvers are enrolled two of them must say so.
+// Whoever says it wrongly lets the log fork, which a witness shows.
+func Confirm(ctx context.Context, dir string, size int64, file []byte) error {
+	_, err := withFolder(ctx, dir, func(f *folder) (struct{}, error) {
+		var none struct{}
+		a, err := f.confirming()
+		if err != nil {
+			return none, err
+		}
+		if a.Size != size {
+			return none, fmt.Errorf("the restored signer stands at %d events, not at %d", a.Size, size)
+		}
+		if len(f.config.Approvers) >= approval.Needed {
+			if file == nil {
+				return none, fmt.Errorf("%w: approvers are enrolled, and two of them must say so; --propose writes what they sign", approval.ErrNotApproved)
+			}
+			if _, err := approved(f, file, kindConfirm, size, a); err != nil {
+				return none, err
+			}
+		}
+		if err := f.signer.Confirm(); err != nil {
+			return none, err
+		}
+		if err := f.lead(ctx); err != nil { // which signs what the backup held unsigned
+			return none, err
+		}
+		return none, recordRestored(ctx, f.signer, f.log)
+	})
+	return err
+}

@@ -1,0 +1,277 @@
+package installation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"azekura/approval"
+	"azekura/auditlog"
+)
+
+// freeze ends a log and begins the next.
+type freeze struct {
+	Log  string `json:"log"`
+	Next string `json:"next"`
+	Why  string `json:"why"`
+}
+
+func (a freeze) words() string {
+	return "The audit log " + a.Log + " ends, and goes on as " + a.Next + ".\n" +
+		"Its last event says so; nothing is added to it any more. Its proofs stay good.\n" +
+		"Reason: " + a.Why + "\n"
+}
+
+func (f *folder) freezing(why string) (freeze, error) {
+	if why == "" || len(why) > 200 {
+		return freeze{}, errors.New("say why the log is frozen, in up to 200 bytes")
+	}
+	return freeze{Log: f.config.Origin, Next: auditlog.NextOrigin(f.config.Origin, f.config.LogID+1), Why: why}, nil
+}
+
+// ProposeFreeze makes the proposal to end the log and go on in the next.
+func ProposeFreeze(ctx context.Context, dir, why, by string, life time.Duration) ([]byte, error) {
+	return withFolder(ctx, dir, func(f *folder) ([]byte, error) {
+		a, err := f.freezing(why)
+		if err != nil {
+			return nil, err
+		}
+		return f.propose(kindFreeze, a, by, life)
+	})
+}
+
+// Freeze ends the log and begins the next, if two people approved it.
+func Freeze(ctx context.Context, dir string, file []byte) (Config, error) {
+	why, err := whyOf(file)
+	if err != nil {
+		return Config{}, err
+	}
+	return withFolder(ctx, dir, func(f *folder) (Config, error) {
+		a, err := f.freezing(why)
+		if err != nil {
+			return f.config, err
+		}
+		ok, err := approved(f, file, kindFreeze, approval.AnySize, a)
+		if err != nil {
+			return f.config, err
+		}
+		err = f.freeze(ctx, a, ok.Note())
+		return f.config, err
+	})
+}
+
+// whyOf reads the reason out of a proposal to freeze, which is all in it that the
+// log doesn't know itself.
+func whyOf(file []byte) (string, error) {
+	p, _, err := approval.Read(file)
+	if err != nil {
+		return "", err
+	}
+	var a freeze
+	if err := json.Unmarshal(p.Body, &a); err != nil {
+		return "", errors.New("that proposal isn't one to freeze a log")
+	}
+	return a.Why, nil
+}
+
+// frozenDetail is the last event's.
+type frozenDetail struct {
+	Next     string `json:"next"`
+	NextKey  string `json:"next_key"`
+	Why      string `json:"why"`
+	Approval string `json:"approval,omitempty"` // empty where the settings decided it
+}
+
+func (f *folder) freeze(ctx context.Context, a freeze, note string) error {
+	key, err := auditlog.PrepareNext(nextFolder(f.dir), a.Next, f.config.LogID+1)
+	if err != nil {
+		return err
+	}
+	if err := f.lead(ctx); err != nil {
+		return err
+	}
+	if !f.log.Frozen() {
+		if err := f.record(ctx, auditlog.PurposeFreeze, frozenDetail{a.Next, key, a.Why, note}); err != nil {
+			return err
+		}
+	}
+	return f.continueFrozen(ctx)
+}
+
+// continueFrozen begins the log after one whose last event is its freezing.
+func (f *folder) continueFrozen(ctx context.Context) error {
+	if f.log == nil {
+		if err := f.lead(ctx); err != nil {
+			return err
+		}
+	}
+	size, root := f.signer.Head()
+	var last frozenDetail
+	err := auditlog.Tail(ctx, f.db, f.config.LogID, size-1, func(e *auditlog.Event) error { return json.Unmarshal(e.Detail, &last) })
+	if err != nil {
+		return fmt.Errorf("read the log's last event: %w", err)
+	}
+	key, err := auditlog.PrepareNext(nextFolder(f.dir), last.Next, f.config.LogID+1)
+	if err != nil {
+		return err
+	}
+	if key != last.NextKey {
+		return fmt.Errorf("the log was frozen in favour of a log with another key than the one in %s; put that folder back", nextFolder(f.dir))
+	}
+	past := auditlog.Past{Kind: auditlog.Continue, LogID: f.config.LogID, Origin: f.config.Origin, Key: f.signer.VerifierKey(),
+		Size: size, Root: root, Signed: size, Checkpoint: string(f.signer.Checkpoint())}
+	return f.follow(ctx, past, auditlog.PurposeContinue, map[string]any{})
+}
+
+// loss is a new log after events that were signed are gone.
+type loss struct {
+	Log     string `json:"log"`
+	Held    int64  `json:"held"` // events in the database
+	Root    string `json:"root"` // of those
+	Signed  int64  `json:"signed"`
+	Unknown bool   `json:"unknown,omitempty"` // more may have been signed
+	Next    string `json:"next"`
+}
+
+func (a loss) words() string {
+	lost := fmt.Sprintf("Events %d to %d of the audit log %s were signed, and are lost for good.\n", a.Held, a.Signed-1, a.Log)
+	if a.Unknown {
+		lost = fmt.Sprintf("Events of the audit log %s from %d on may have been signed, and are lost for good; nobody knows how many.\n", a.Log, a.Held)
+	}
+	return lost + fmt.Sprintf("The database holds the %d before them, root %s.\n", a.Held, a.Root) +
+		"A new log, " + a.Next + ", begins with an event that names the gap. Every session ends.\n" +
+		"Whom the lost events opened can't be told any more: take for exposed whomever those sessions could reach.\n"
+}
+
+func (f *folder) lost(ctx context.Context) (loss, auditlog.Past, error) {
+	held, root, err := auditlog.HeadOf(ctx, f.db, f.config.LogID)
+	if err != nil {
+		return loss{}, auditlog.Past{}, err
+	}
+	signed, _ := f.signer.Head()
+	_, unconfirmed := f.signer.Restored()
+	if held >= signed && !unconfirmed {
+		return loss{}, auditlog.Past{}, fmt.Errorf("nothing is lost: %d events were signed, and the database holds %d", signed, held)
+	}
+	a := loss{Log: f.config.Origin, Held: held, Root: root.String(), Signed: signed, Unknown: unconfirmed,
+		Next: auditlog.NextOrigin(f.config.Origin, f.config.LogID+1)}
+	return a, auditlog.Past{Kind: auditlog.GapKind, LogID: f.config.LogID, Origin: f.config.Origin, Key: f.signer.VerifierKey(), Size: held, Root: root,
+		Signed: signed, Checkpoint: string(f.signer.Checkpoint()), Unknown: unconfirmed}, nil
+}
+
+// ProposeAfterLoss makes the proposal to go on in a new log without the events that
+// are lost.
+func ProposeAfterLoss(ctx context.Context, dir, by string, life time.Duration) ([]byte, error) {
+	return withFolder(ctx, dir, func(f *folder) ([]byte, error) {
+		a, _, err := f.lost(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return f.propose(kindAfterLoss, a, by, life)
+	})
+}
+
+// AfterLoss begins a new log whose first event names the gap, if two people
+// approved it. What the database holds of the old log must be whole.
+func AfterLoss(ctx context.Context, dir string, file []byte, progress func(done, total int64)) (Config, error) {
+	return withFolder(ctx, dir, func(f *folder) (Config, error) {
+		a, past, err := f.lost(ctx)
+		if err != nil {
+			return f.config, err
+		}
+		ok, err := approved(f, file, kindAfterLoss, a.Signed, a)
+		if err != nil {
+			return f.config, err
+		}
+		report, err := auditlog.Verify(ctx, f.db, past.LogID, past.Size, past.Root, auditlog.VerifyOptions{Progress: progress})
+		if err != nil {
+			return f.config, err
+		}
+		if !report.OK {
+			return f.config, fmt.Errorf("what the database holds of the log isn't whole either: %s; put back a better copy first", report.Problem)
+		}
+		err = f.follow(ctx, past, auditlog.PurposeGap, map[string]any{"approval": ok.Note(), "approvers": f.config.Approvers})
+		return f.config, err
+	})
+}
+
+// rotate is a change of the signer's key.
+type rotate struct {
+	Log  string `json:"log"`
+	Key  string `json:"key"`
+	Next string `json:"next"`
+}
+
+func (a rotate) words() string {
+	return "The audit log " + a.Log + " is signed by a new key from now on.\n" +
+		"Until now: " + a.Key + "\n" + "From now on: " + a.Next + "\n" +
+		"Tell the new key to the log's witnesses and to whoever checks it.\n"
+}
+
+// rotation is the detail of the event that changes the key.
+type rotation struct {
+	Key      string `json:"key"`
+	Next     string `json:"next"`
+	Approval string `json:"approval"`
+}
+
+func (f *folder) rotating() (rotate, error) {
+	next, err := f.signer.NextKey()
+	return rotate{Log: f.config.Origin, Key: f.signer.VerifierKey(), Next: next}, err
+}
+
+// ProposeRotate makes the signer's next key and the proposal to change to it.
+func ProposeRotate(ctx context.Context, dir, by string, life time.Duration) ([]byte, error) {
+	return withFolder(ctx, dir, func(f *folder) ([]byte, error) {
+		a, err := f.rotating()
+		if err != nil {
+			return nil, err
+		}
+		return f.propose(kindRotate, a, by, life)
+	})
+}
+
+// RotateSigner changes the signer's key, if two people approved it. The event that
+// names the new key stands under the old one's last head. It returns the new key.
+func RotateSigner(ctx context.Context, dir string, file []byte) (vkey string, err error) {
+	return withFolder(ctx, dir, func(f *folder) (string, error) {
+		a, err := f.rotating()
+		if err != nil {
+			return "", err
+		}
+		ok, err := approved(f, file, kindRotate, approval.AnySize, a)
+		if err != nil {
+			return "", err
+		}
+		if err := f.lead(ctx); err != nil {
+			return "", err
+		}
+		if err := f.signer.BeginRotation(); err != nil {
+			return "", err
+		}
+		if err := f.record(ctx, auditlog.PurposeRotate, rotation{a.Key, a.Next, ok.Note()}); err != nil {
+			return "", err
+		}
+		err = f.signer.AdoptKey()
+		return a.Next, err
+	})
+}
+
+// withFolder runs f on an installation's folder that nobody else has open.
+func withFolder[T any](ctx context.Context, dir string, f func(*folder) (T, error)) (out T, err error) {
+	folder, err := openFolder(ctx, dir)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, folder.close()) }()
+	return f(folder)
+}
+
+// finishFreeze goes on in the next log where a freeze was cut off behind its
+// event.
+func finishFreeze(ctx context.Context, dir string) error {
+	_, err := withFolder(ctx, dir, func(f *folder) (struct{}, error) { return struct{}{}, f.continueFrozen(ctx) })
+	return err
+}

@@ -1,0 +1,65 @@
+package installation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"azekura/auditlog"
+)
+
+// settle finishes what a command before this start began and didn't finish: a
+// restore that was confirmed and isn't in the log yet, a change of the signer's
+// key.
+func (i *Installation) settle(ctx context.Context) error {
+	if i.Log.Frozen() {
+		return auditlog.ErrFrozen
+	}
+	if restored, _ := i.Signer.Restored(); restored {
+		if err := recordRestored(ctx, i.Signer, i.Log); err != nil {
+			return err
+		}
+	}
+	from, begun := i.Signer.Rotating()
+	if !begun {
+		return nil
+	}
+	return i.settleRotation(ctx, from)
+}
+
+// recordRestored writes into the log that it goes on after a restore.
+func recordRestored(ctx context.Context, signer *auditlog.Signer, log *auditlog.Log) error {
+	size, root := signer.Head()
+	if err := recordAct(ctx, log, "restore", map[string]any{"size": size, "root": root.String()}); err != nil {
+		return err
+	}
+	return signer.EndRestored()
+}
+
+// settleRotation adopts the next key if the log names it, and forgets the change
+// if it doesn't: then its event was never recorded.
+func (i *Installation) settleRotation(ctx context.Context, from int64) error {
+	next, err := i.Signer.NextKey()
+	if err != nil {
+		return err
+	}
+	found := false
+	err = auditlog.Tail(ctx, i.DB, i.Log.ID(), from, func(e *auditlog.Event) error {
+		var d rotation
+		if e.Action == auditlog.System && e.Purpose == auditlog.PurposeRotate && json.Unmarshal(e.Detail, &d) == nil {
+			// Where the new one signs already, what was cut off came after.
+			found = found || d.Next == next || d.Next == i.Signer.VerifierKey()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !found {
+		return i.Signer.ForgetRotation()
+	}
+	if err := i.Signer.AdoptKey(); err != nil {
+		return fmt.Errorf("finish the change of the signer's key: %w", err)
+	}
+	return nil
+}
