@@ -6,6 +6,9 @@
 // imports, and computes exposures; it is served on a Unix socket in the
 // installation's folder, never on the network, and to whoever may open that.
 //
+// The log's side is for everybody: the audit log's checkpoint, tiles and keys, on
+// a listener of its own (auditlog/serve).
+//
 // It promises that no personal data stands in an address or in an error, that
 // every body is bounded, and that errors are problem+json (RFC 9457) saying what
 // to do.
@@ -49,19 +52,22 @@ type Server struct {
 	inst *installation.Installation
 	// logError hears of errors that are told to nobody else.
 	logError func(request string, err error)
+	log      *http.ServeMux // the audit log's public side
 }
 
 // New serves an installation. logError hears the cause of each internal error,
 // by request id.
 func New(inst *installation.Installation, logError func(request string, err error)) *Server {
-	return &Server{inst: inst, logError: logError}
+	s := &Server{inst: inst, logError: logError}
+	s.log = s.publicLog()
+	return s
 }
 
 // Staff is the side that is served on the network.
 func (s *Server) Staff() http.Handler {
 	mux, api := s.mux("Azekura")
 	s.addStaff(api)
-	return s.guard(mux)
+	return s.guard(mux, described)
 }
 
 // Operator is both sides, for the installation's own socket.
@@ -70,8 +76,9 @@ func (s *Server) Operator() http.Handler {
 	s.addStaff(api)
 	s.addOperator(api)
 	s.addReports(api)
+	s.addLog(mux)
 	s.addBackup(api)
-	return s.guard(mux)
+	return s.guard(mux, described)
 }
 
 func (s *Server) mux(title string) (*http.ServeMux, huma.API) {
@@ -114,6 +121,7 @@ var statuses = []struct {
 	{register.ErrConflict, http.StatusConflict},
 	{access.ErrExists, http.StatusConflict},
 	{keyring.ErrShredded, http.StatusGone},
+	{register.ErrTampered, http.StatusInternalServerError},
 	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
 	{auditlog.ErrStopped, http.StatusServiceUnavailable},
 	{gate.ErrTooMany, http.StatusUnprocessableEntity},
@@ -132,7 +140,7 @@ func (s *Server) problem(ctx context.Context, err error) error {
 			continue
 		}
 		message := err.Error()
-		if known.status == http.StatusServiceUnavailable {
+		if known.status >= http.StatusInternalServerError {
 			s.logError(request(ctx), err)
 			message = known.err.Error()
 		}

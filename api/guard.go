@@ -21,12 +21,16 @@ import (
 
 type requestKey struct{}
 
+// described is where the API is.
+const described = "/openapi.json describes what there is"
+
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // guard stands before the operations: it gives each request an id, its own or
 // ours, and says it back; answers what no operation is there for as every other
-// error is answered; and tells a panic to the log instead of to nobody.
-func (s *Server) guard(mux *http.ServeMux) http.Handler {
+// error is answered, naming where to look; and tells a panic to the log instead
+// of to nobody.
+func (s *Server) guard(mux *http.ServeMux, look string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("X-Request-Id")
 		if !requestID.MatchString(id) {
@@ -38,7 +42,7 @@ func (s *Server) guard(mux *http.ServeMux) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		defer s.fallen(w, id)
-		if status, detail := misrouted(w, r, mux); status != 0 {
+		if status, detail := misrouted(w, r, mux, look); status != 0 {
 			writeProblem(w, status, detail)
 			return
 		}
@@ -53,7 +57,7 @@ func request(ctx context.Context) string {
 
 // misrouted finds the status of a request that no operation is there for. A path
 // is taken as it is: none is mended by a redirect.
-func misrouted(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) (status int, detail string) {
+func misrouted(w http.ResponseWriter, r *http.Request, mux *http.ServeMux, look string) (status int, detail string) {
 	if r.URL.Path == path.Clean(r.URL.Path) {
 		if _, pattern := mux.Handler(r); pattern != "" {
 			return 0, ""
@@ -71,7 +75,7 @@ func misrouted(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) (stat
 			return http.StatusMethodNotAllowed, "this takes " + strings.Join(allowed, " or ")
 		}
 	}
-	return http.StatusNotFound, "there is nothing here; /openapi.json describes what there is"
+	return http.StatusNotFound, "there is nothing here; " + look
 }
 
 func writeProblem(w http.ResponseWriter, status int, detail string) {

@@ -31,6 +31,9 @@ type Listen struct {
 	Address  string // of the staff's side, host:port
 	CertFile string // its certificate and key; empty ones are made, self-signed, in tls/
 	KeyFile  string
+	Log      string // address of the audit log's public side; empty for none
+	// LogReady hears the log's address once it is listened at.
+	LogReady func(address string)
 }
 
 // Serve answers on the network and on the operator's socket until ctx ends, and
@@ -48,14 +51,26 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 	if err != nil {
 		return errors.Join(err, staff.Close())
 	}
-	servers := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}
+	secure := func(l net.Listener) net.Listener {
+		return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}})
+	}
+	servers, listeners := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}, []net.Listener{secure(staff), operator}
 	servers[0].WriteTimeout = time.Minute // its answers are small; whoever doesn't take one is cut off
+	if l.Log != "" {
+		public, err := net.Listen("tcp", l.Log)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen for readers of the log: %w", err), staff.Close(), operator.Close())
+		}
+		servers, listeners = append(servers, s.server(s.Log())), append(listeners, secure(public))
+		servers[2].WriteTimeout = time.Minute
+		if l.LogReady != nil {
+			l.LogReady(public.Addr().String())
+		}
+	}
 	failed := make(chan error, len(servers))
-	go func() {
-		failed <- servers[0].Serve(tls.NewListener(staff, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13,
-			NextProtos: []string{"http/1.1"}}))
-	}()
-	go func() { failed <- servers[1].Serve(operator) }()
+	for i := range servers {
+		go func() { failed <- servers[i].Serve(listeners[i]) }()
+	}
 	ready(staff.Addr().String())
 	select {
 	case <-ctx.Done():

@@ -25,10 +25,15 @@ import (
 // listening serves an office on a free port of loopback until the test ends.
 func listening(t *testing.T, o *office) (address string, config *tls.Config) {
 	t.Helper()
+	return listeningAt(t, o, api.Listen{Address: "127.0.0.1:0"})
+}
+
+func listeningAt(t *testing.T, o *office, l api.Listen) (address string, config *tls.Config) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	ready, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
-		ended <- o.server.Serve(ctx, api.Listen{Address: "127.0.0.1:0"}, func(address string) { ready <- address })
+		ended <- o.server.Serve(ctx, l, func(address string) { ready <- address })
 	}()
 	t.Cleanup(func() {
 		stop()

@@ -18,6 +18,6 @@
 //
 // What it doesn't do: it can't keep a database administrator from destroying
 // the log, only from doing it unnoticed; and a signer on the same machine is no
-// witness. Cosigning by witnesses, proofs and serving of tiles are to come, and
-// hang on Log.Checkpoint and the tiles.
+// witness. Package serve shows the log to the world, package check checks what is
+// shown.
 package auditlog

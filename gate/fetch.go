@@ -89,9 +89,11 @@ func (f *fetcher) answer(batch []*wanted) {
 		ids[i] = w.id
 	}
 	// No caller's context: one that goes away must not fail its neighbours.
-	found, err := f.store.Fetch(context.Background(), ids)
+	found, err := f.store.FetchEach(context.Background(), ids)
 	for _, w := range batch {
-		w.found, w.err = found[w.id], err
+		if w.found, w.err = found.Sealed[w.id], err; err == nil {
+			w.err = found.Wrong[w.id]
+		}
 		close(w.ready)
 	}
 }

@@ -198,6 +198,10 @@ func (r *Ring) Token(index, text string) Token { return r.core.Token(index, text
 // opening either.
 func (r *Ring) Digest(id uuid.UUID, record []byte) Token { return r.core.Digest(id, record) }
 
+// MAC is the gate's word for a row of a table of a kind: who can't make it can't
+// alter the row unnoticed, nor insert one.
+func (r *Ring) MAC(kind string, text []byte) Token { return r.core.MAC(kind, text) }
+
 // SealMembers seals a block of a set event's members (auditlog.Sealer).
 func (r *Ring) SealMembers(setID, block int64, members []byte) []byte {
 	return r.core.SealMembers(setID, block, members)

@@ -106,26 +106,28 @@ func (s *Store) change(ctx context.Context, event auditlog.Event, p *Sealed, val
 	if err != nil {
 		return auditlog.Receipt{}, err
 	}
-	// The key decides who comes first: a second version of this number is no row.
-	n, err := tx.Exec(ctx, `INSERT INTO register_version (participant_id, version, created_us, job, fields, packed)
-		VALUES ($1, $2, $3, 0, $4, $5) ON CONFLICT DO NOTHING`, id[:], v.No, s.log.Now().UnixMicro(), int64(v.Fields), v.Packed)
-	if err == nil && n != 1 {
-		err = ErrConflict
-	}
-	if err == nil {
-		err = index.insert(ctx, tx, false)
-	}
-	if err != nil {
+	if err := index.insert(ctx, tx, false); err != nil {
 		tx.Rollback()
 		return auditlog.Receipt{}, fmt.Errorf("write the new version: %w", err)
 	}
-	return s.record(ctx, event, tx)
+	return s.record(ctx, event, tx, func(ctx context.Context, tx db.Tx, events []auditlog.Event) error {
+		v.Job = changeJob(events[0].Index)
+		mac := s.mac(id, &v)
+		// The key decides who comes first: a second version of this number is no
+		// row. Whoever has the turn meets nobody else here.
+		n, err := tx.Exec(ctx, `INSERT INTO register_version (participant_id, version, job, fields, packed, mac)
+			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, bytes.Clone(id[:]), v.No, v.Job, int64(v.Fields), v.Packed, mac[:])
+		if err == nil && n != 1 {
+			err = ErrConflict
+		}
+		return err
+	})
 }
 
 // record sees the commit through, even for a caller who has gone: whoever has
 // the next turn must find it done.
-func (s *Store) record(ctx context.Context, event auditlog.Event, tx db.Tx) (auditlog.Receipt, error) {
-	receipts, err := s.log.Record(context.WithoutCancel(ctx), auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx})
+func (s *Store) record(ctx context.Context, event auditlog.Event, tx db.Tx, finish func(context.Context, db.Tx, []auditlog.Event) error) (auditlog.Receipt, error) {
+	receipts, err := s.log.Record(context.WithoutCancel(ctx), auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx, Finish: finish})
 	if err != nil {
 		return auditlog.Receipt{}, err
 	}
@@ -168,10 +170,12 @@ func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, f
 		tx.Rollback()
 		return auditlog.Receipt{}, fmt.Errorf("shred the participant: %w", err)
 	}
-	r, err := s.record(ctx, event, tx)
+	s.shredded.set(id, false)
+	r, err := s.record(ctx, event, tx, nil)
 	if err != nil {
 		return r, err
 	}
+	s.shredded.set(id, true)
 	if err := s.db.Scrub(ctx, "keyring_participant"); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrRemains, err)
 	}

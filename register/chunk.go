@@ -349,15 +349,14 @@ func (s *Store) indexed(ctx context.Context, id uuid.UUID, list []step) (map[key
 }
 
 func (w *importer) add(in *incoming, id uuid.UUID, list []step, versions []Version, out *rows, set *auditlog.SetWriter) {
-	now := w.store.log.Now().UnixMicro()
 	var fields field.Set
 	for i, v := range versions {
-		var digest []byte
+		v.Job = w.at.ID
 		if i == len(versions)-1 {
 			d := w.store.ring.Digest(id, in.content)
-			digest = d[:]
+			v.Digest = d[:]
 		}
-		out.addVersion(id, v, now, w.at.ID, digest)
+		out.addVersion(id, v, w.store.mac(id, &v))
 		fields |= v.Fields
 	}
 	for i := range list {

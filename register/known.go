@@ -3,7 +3,10 @@ package register
 import (
 	"bytes"
 	"context"
+	"fmt"
 
+	"azekura/auditlog"
+	"azekura/internal/db"
 	"azekura/keyring"
 	"azekura/register/value"
 
@@ -164,20 +167,30 @@ func (w *importer) digests(ctx context.Context, people map[uuid.UUID]*knownRow) 
 
 func (w *importer) digestsOf(ctx context.Context, ids [][]byte, people map[uuid.UUID]*knownRow) error {
 	in, args := w.store.db.In("participant_id", 1, ids)
-	rows, err := w.store.db.Query(ctx, `SELECT participant_id, job, digest FROM register_version
+	rows, err := w.store.db.Query(ctx, `SELECT participant_id, version, job, fields, digest, packed, mac FROM register_version
 		WHERE digest IS NOT NULL AND `+in+` ORDER BY participant_id, version`, args...)
 	if err != nil {
 		return err
 	}
+	wrong := w.readDigests(rows, people)
+	return w.store.raise(ctx, wrong)
+}
+
+func (w *importer) readDigests(rows db.Rows, people map[uuid.UUID]*knownRow) error {
 	defer rows.Close()
 	for rows.Next() {
-		var id, digest []byte
-		var job int64
-		if err := rows.Scan(&id, &job, &digest); err != nil {
+		var id []byte
+		var fields int64
+		var v Version
+		if err := rows.Scan(&id, &v.No, &v.Job, &fields, &v.Digest, &v.Packed, &v.MAC); err != nil {
 			return err
 		}
+		v.Fields = fieldSet(fields)
+		if !w.store.genuine(uuid.UUID(id), &v) {
+			return tampered{auditlog.Tampering{Table: "register_version", Key: uuid.UUID(id).String(), Kind: fmt.Sprintf(kindAltered, v.No)}}
+		}
 		p := people[uuid.UUID(id)]
-		p.digest, p.before = keyring.Token(digest), job == w.at.ID
+		p.digest, p.before = keyring.Token(v.Digest), v.Job == w.at.ID
 	}
 	return rows.Err()
 }

@@ -13,6 +13,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"azekura/auditlog"
@@ -27,8 +28,11 @@ import (
 //go:embed schema.sql
 var schema string
 
+//go:embed authority.sql
+var guardedSchema string
+
 // Migrations make this package's tables.
-var Migrations = []db.Migration{{Name: "register/1-first", SQL: schema}}
+var Migrations = []db.Migration{{Name: "register/1-first", SQL: schema}, {Name: "register/2-authority", SQL: guardedSchema}}
 
 var (
 	// ErrNotFound means that nobody is found by what was asked.
@@ -46,6 +50,9 @@ type Store struct {
 	ring *keyring.Ring
 	log  *auditlog.Log
 	turn turn
+
+	shredded shredded
+	guarded  bool // every version's row carries a MAC
 }
 
 // Open gives the store of a database.
@@ -80,8 +87,11 @@ type Sealed struct {
 // Version is one version's row.
 type Version struct {
 	No     int64
+	Job    int64 // the import that wrote it, or for a change -1 - its event's index
 	Fields field.Set
+	Digest []byte // of an imported version that ends its row
 	Packed []byte
+	MAC    []byte
 }
 
 // Latest is the newest version's number.
@@ -120,8 +130,9 @@ func (s *Sealed) Envelope(f field.Field, version int64) ([]byte, error) {
 }
 
 const (
-	fetchColumns = `SELECT v.participant_id, v.version, v.fields, v.packed, coalesce(k.key_no, 0), coalesce(k.epoch, 0), k.wrapped, `
-	fetchFrom    = ` FROM register_version v LEFT JOIN keyring_participant k ON k.participant_id = v.participant_id WHERE `
+	fetchColumns = `SELECT v.participant_id, v.version, v.job, v.fields, v.digest, v.packed, v.mac, coalesce(k.key_no, 0), coalesce(k.epoch, 0), k.wrapped,
+		(SELECT e.line FROM log_event e WHERE e.participant_id = v.participant_id AND e.action = 7 ORDER BY e.log_id DESC, e.idx DESC LIMIT 1), `
+	fetchFrom = ` FROM register_version v LEFT JOIN keyring_participant k ON k.participant_id = v.participant_id WHERE `
 )
 
 var (
@@ -129,9 +140,34 @@ var (
 	fetchRows    = fetchColumns + "0 * $1" + fetchFrom
 )
 
-// Fetch reads several participants at once, for an event about each; those that
-// don't exist are absent from the answer.
+// Fetched is what a fetch found: participants, and in their place what is wrong
+// with the rows of those whose rows can't be believed. Who doesn't exist is in
+// neither.
+type Fetched struct {
+	Sealed map[uuid.UUID]*Sealed
+	Wrong  map[uuid.UUID]error
+}
+
+// all is the participants, or the first thing that is wrong.
+func (f Fetched) all(err error) (map[uuid.UUID]*Sealed, error) {
+	for _, wrong := range f.Wrong {
+		err = errors.Join(err, wrong)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.Sealed, nil
+}
+
+// Fetch reads several participants at once, for an event about each.
 func (s *Store) Fetch(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Sealed, error) {
+	f, err := s.FetchEach(ctx, ids)
+	return f.all(err)
+}
+
+// FetchEach is Fetch for callers each of whom wants one of them: what is wrong
+// with one's rows is no other's matter.
+func (s *Store) FetchEach(ctx context.Context, ids []uuid.UUID) (Fetched, error) {
 	// Taken before the query, so that the query sees at least so many events.
 	known := auditlog.Known{AsOf: s.log.Committed(), Valid: true}
 	return s.fetch(ctx, fetchWithSeq, ids, known)
@@ -140,10 +176,44 @@ func (s *Store) Fetch(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Seal
 // FetchRows reads several participants at once, for a job whose set event
 // speaks of them all: without what is known of each one's events.
 func (s *Store) FetchRows(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Sealed, error) {
-	return s.fetch(ctx, fetchRows, ids, auditlog.Known{})
+	f, err := s.fetch(ctx, fetchRows, ids, auditlog.Known{})
+	return f.all(err)
 }
 
-func (s *Store) fetch(ctx context.Context, query string, ids []uuid.UUID, known auditlog.Known) (map[uuid.UUID]*Sealed, error) {
+// fetch reads and guards. Its caller holds no transaction, since an alarm is an
+// event.
+func (s *Store) fetch(ctx context.Context, query string, ids []uuid.UUID, known auditlog.Known) (Fetched, error) {
+	wasShredded := s.shredded.certain(ids)
+	found, changes, err := s.read(ctx, query, ids, known)
+	if err != nil {
+		return Fetched{}, fmt.Errorf("read from the register: %w", err)
+	}
+	f := Fetched{Sealed: found}
+	for id, p := range found {
+		slices.SortFunc(p.Versions, func(a, b Version) int { return int(a.No - b.No) })
+		if wrong := s.guard(p, changes[id], wasShredded[id]); wrong != nil {
+			if f.Wrong == nil {
+				f.Wrong = map[uuid.UUID]error{}
+			}
+			f.Wrong[id] = s.raise(ctx, wrong)
+			delete(found, id)
+		}
+	}
+	return f, nil
+}
+
+// raise records the alarm that an error speaks of, if it does.
+func (s *Store) raise(ctx context.Context, wrong error) error {
+	var t tampered
+	if errors.As(wrong, &t) {
+		if err := s.log.Raise(ctx, t.Tampering); err != nil {
+			return errors.Join(wrong, err)
+		}
+	}
+	return wrong
+}
+
+func (s *Store) read(ctx context.Context, query string, ids []uuid.UUID, known auditlog.Known) (found map[uuid.UUID]*Sealed, changes map[uuid.UUID][]byte, err error) {
 	keys := make([][]byte, len(ids))
 	for i := range ids {
 		keys[i] = ids[i][:]
@@ -151,31 +221,39 @@ func (s *Store) fetch(ctx context.Context, query string, ids []uuid.UUID, known 
 	in, args := s.db.In("v.participant_id", 2, keys)
 	rows, err := s.db.Query(ctx, query+in, append([]any{s.log.ID()}, args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("read from the register: %w", err)
+		return nil, nil, err
 	}
 	defer rows.Close()
-	found := make(map[uuid.UUID]*Sealed, len(ids))
+	found, changes = make(map[uuid.UUID]*Sealed, len(ids)), map[uuid.UUID][]byte{}
 	for rows.Next() {
-		var id, packed, wrapped []byte
-		var version, fields, no, epoch, seq int64
-		if err := rows.Scan(&id, &version, &fields, &packed, &no, &epoch, &wrapped, &seq); err != nil {
-			return nil, fmt.Errorf("read from the register: %w", err)
+		var id, wrapped, change []byte
+		var fields, no, epoch, seq int64
+		var v Version
+		if err := rows.Scan(&id, &v.No, &v.Job, &fields, &v.Digest, &v.Packed, &v.MAC, &no, &epoch, &wrapped, &change, &seq); err != nil {
+			return nil, nil, err
 		}
 		p := found[uuid.UUID(id)]
 		if p == nil {
 			known.Seq = seq
 			p = &Sealed{Key: keyring.DataKey{ID: uuid.UUID(id), No: no, Epoch: epoch, Wrapped: wrapped}, Known: known}
 			found[p.Key.ID] = p
+			if change != nil {
+				changes[p.Key.ID] = change
+			}
 		}
-		p.Versions = append(p.Versions, Version{No: version, Fields: field.Set(fields), Packed: packed})
+		v.Fields = fieldSet(fields)
+		p.Versions = append(p.Versions, v)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read from the register: %w", err)
+	return found, changes, rows.Err()
+}
+
+// fieldSet is a row's mask. One that no set has makes a set that no row was
+// written with, so that its MAC fails.
+func fieldSet(mask int64) field.Set {
+	if mask < 0 || mask > math.MaxUint32 {
+		return 0
 	}
-	for _, p := range found {
-		slices.SortFunc(p.Versions, func(a, b Version) int { return int(a.No - b.No) })
-	}
-	return found, nil
+	return field.Set(mask)
 }
 
 // Find lists the participants that an index form finds, at most limit of them.
@@ -245,7 +323,7 @@ func (s *Store) idsAfter(ctx context.Context, after []byte) (ids []uuid.UUID, ve
 // The inserts, as columns.
 var (
 	insertKeys     = &db.Insert{Table: "keyring_participant", Columns: []string{"participant_id", "key_no", "epoch", "wrapped"}}
-	insertVersions = &db.Insert{Table: "register_version", Columns: []string{"participant_id", "version", "created_us", "job", "fields", "digest", "packed"}}
+	insertVersions = &db.Insert{Table: "register_version", Columns: []string{"participant_id", "version", "job", "fields", "digest", "packed", "mac"}}
 	insertIndex    = &db.Insert{Table: "register_index", Columns: []string{"token", "participant_id"}, Suffix: "ON CONFLICT DO NOTHING"}
 	insertSeen     = &db.Insert{Table: "register_unchanged", Columns: []string{"import_id", "token"}, Suffix: "ON CONFLICT DO NOTHING"}
 	insertNewIndex = &db.Insert{Table: "register_index", Columns: []string{"token", "participant_id"}}
@@ -258,8 +336,8 @@ type rows struct {
 		no, epoch   []int64
 	}
 	versions struct {
-		id, digest, packed         [][]byte
-		no, created, job, fieldSet []int64
+		id, digest, packed, mac [][]byte
+		no, job, fieldSet       []int64
 	}
 	index     []indexRow
 	unchanged struct {
@@ -280,14 +358,14 @@ func (r *rows) addKey(k keyring.DataKey) {
 	r.keys.epoch = append(r.keys.epoch, k.Epoch)
 }
 
-func (r *rows) addVersion(id uuid.UUID, v Version, created, job int64, digest []byte) {
+func (r *rows) addVersion(id uuid.UUID, v Version, mac keyring.Token) {
 	r.versions.id = append(r.versions.id, bytes.Clone(id[:]))
 	r.versions.no = append(r.versions.no, v.No)
-	r.versions.created = append(r.versions.created, created)
-	r.versions.job = append(r.versions.job, job)
+	r.versions.job = append(r.versions.job, v.Job)
 	r.versions.fieldSet = append(r.versions.fieldSet, int64(v.Fields))
-	r.versions.digest = append(r.versions.digest, digest)
+	r.versions.digest = append(r.versions.digest, v.Digest)
 	r.versions.packed = append(r.versions.packed, v.Packed)
+	r.versions.mac = append(r.versions.mac, bytes.Clone(mac[:]))
 }
 
 func (r *rows) addUnchanged(job int64, ref keyring.Token) {
@@ -305,8 +383,8 @@ func (r *rows) insert(ctx context.Context, to db.Querier, fresh bool) error {
 		}
 	}
 	if len(r.versions.id) > 0 {
-		if err := to.Insert(ctx, insertVersions, r.versions.id, r.versions.no, r.versions.created, r.versions.job,
-			r.versions.fieldSet, r.versions.digest, r.versions.packed); err != nil {
+		if err := to.Insert(ctx, insertVersions, r.versions.id, r.versions.no, r.versions.job,
+			r.versions.fieldSet, r.versions.digest, r.versions.packed, r.versions.mac); err != nil {
 			return err
 		}
 	}

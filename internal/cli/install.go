@@ -166,6 +166,9 @@ func (a *app) serveCommand() *cobra.Command {
 			if err := inst.StartJobs(cmd.Context()); err != nil {
 				return err
 			}
+			l.LogReady = func(address string) {
+				fmt.Fprintf(cmd.OutOrStdout(), "serving the audit log's public side at https://%s\n", address)
+			}
 			err = api.New(inst, logError).Serve(cmd.Context(), l, func(address string) {
 				cert := l.CertFile
 				if cert == "" {
@@ -181,6 +184,7 @@ func (a *app) serveCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&l.Address, "listen", "127.0.0.1:8443", "host and port for staff")
+	f.StringVar(&l.Log, "log-addr", "", "host and port for readers of the audit log: checkpoint, hash tiles, keys; none without it")
 	f.StringVar(&l.CertFile, "tls-cert", "", "the certificate's file; without it one is made, self-signed")
 	f.StringVar(&l.KeyFile, "tls-key", "", "the certificate's key")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")

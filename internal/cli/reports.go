@@ -93,7 +93,7 @@ func moment(text string) (time.Time, error) {
 }
 
 func (a *app) logCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "log", Short: "Look at the audit log and verify it"}
+	cmd := &cobra.Command{Use: "log", Short: "Look at the audit log, verify it, prove what is in it, check anybody's"}
 	head := &cobra.Command{Use: "head", Short: "Print the log's last signed head and its public key", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
@@ -135,8 +135,8 @@ It exits with 1 and names the first bad index if anything differs.`, Args: cobra
 		}
 		return nil
 	}
-	cmd.AddCommand(a.freezeCommand(), a.newLogCommand(), a.rotateSignerCommand(), a.confirmCommand())
-	cmd.AddCommand(head, verify)
+	cmd.AddCommand(head, verify, a.proveCommand(), a.checkProofCommand(), a.checkLogCommand(), a.exportTilesCommand(),
+		a.freezeCommand(), a.newLogCommand(), a.rotateSignerCommand(), a.confirmCommand())
 	return cmd
 }
 

@@ -190,7 +190,7 @@ func (c *Config) fill(ctx context.Context, dir, owner string, wrapper wrapping.W
 	if err != nil {
 		return err
 	}
-	first, err := json.Marshal(map[string]string{"installation": c.Origin, "log_key": signer.VerifierKey()})
+	first, err := json.Marshal(map[string]string{"installation": c.Origin, "log_key": signer.VerifierKey(), "guards": register.Guarded})
 	if err == nil {
 		_, err = log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "init", Detail: first})
 	}
@@ -333,8 +333,11 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.Access = access.New(i.Log, rand.Reader)
 	i.Register = register.Open(i.DB, i.Ring, i.Log)
-	if err := i.Log.Authority(ctx, i.Access.Replay); err != nil {
+	if err := i.Log.Authority(ctx, i.replay); err != nil {
 		return fmt.Errorf("rebuild what was granted from the log: %w", err)
+	}
+	if err := i.Register.Guard(ctx); err != nil {
+		return err
 	}
 	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Register)
 	i.onClose(func() error { i.Gate.Close(); return nil })
@@ -351,6 +354,11 @@ func TradeMemoryForTime() (back func()) {
 	}
 	before := debug.SetGCPercent(400)
 	return func() { debug.SetGCPercent(before) }
+}
+
+// replay hands an event of authority to those whose state it is.
+func (i *Installation) replay(e auditlog.Event) error {
+	return errors.Join(i.Access.Replay(e), i.Register.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }
