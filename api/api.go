@@ -78,6 +78,7 @@ func (s *Server) Operator() http.Handler {
 	s.addReports(api)
 	s.addLog(mux)
 	s.addBackup(api)
+	s.addWitnesses(api)
 	return s.guard(mux, described)
 }
 
@@ -122,6 +123,8 @@ var statuses = []struct {
 	{access.ErrExists, http.StatusConflict},
 	{keyring.ErrShredded, http.StatusGone},
 	{register.ErrTampered, http.StatusInternalServerError},
+	{auditlog.ErrUncosigned, http.StatusServiceUnavailable},
+	{auditlog.ErrOtherHistory, http.StatusServiceUnavailable},
 	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
 	{auditlog.ErrStopped, http.StatusServiceUnavailable},
 	{gate.ErrTooMany, http.StatusUnprocessableEntity},

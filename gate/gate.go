@@ -234,6 +234,9 @@ func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Act
 	if err := g.access.Still(s); err != nil {
 		return auditlog.Event{}, err
 	}
+	if err := g.log.MayOpen(); err != nil {
+		return auditlog.Event{}, err
+	}
 	if fields == 0 || !field.SetOf(field.All()...).Contains(fields) {
 		return auditlog.Event{}, fmt.Errorf("%w: name one field or more of %s", ErrInvalid, field.SetOf(field.All()...))
 	}

@@ -35,6 +35,9 @@ type Opened struct {
 // and nobody else. Its memory doesn't grow with the set, but for 32 bytes per
 // 1,024 members. each is called from one goroutine.
 func (g *Gate) OpenSet(ctx context.Context, s access.Session, r SetRequest, members iter.Seq2[auditlog.Member, error], each func(Opened) error) (int64, error) {
+	if err := g.log.WaitBulk(ctx); err != nil {
+		return 0, err
+	}
 	event, err := g.decide(ctx, s, auditlog.Set, r.Fields, r.Why)
 	if err != nil {
 		return 0, err

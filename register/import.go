@@ -288,6 +288,11 @@ func (w *importer) all(ctx context.Context, reader *rowfile.Reader) error {
 		}
 	}()
 	for c := range chunks {
+		if !w.options.DryRun {
+			if err := w.store.log.WaitBulk(ctx); err != nil {
+				return err
+			}
+		}
 		if err := w.write(ctx, c); err != nil {
 			return err
 		}

@@ -57,6 +57,9 @@ passphrase is a lost register.`,
 			if o.Operator == "" {
 				fmt.Fprintf(w, "Rejected rows of imports are encrypted to %s; its identity is in operator.key: move it off this machine.\n", c.Operator)
 			}
+			if o.Incident == "" {
+				fmt.Fprintln(w, "Mirrors of the audit log are encrypted to a key whose identity is in incident.key: move it off this machine, too.")
+			}
 			if o.Recovery == "" && o.Transit == nil {
 				fmt.Fprintln(w, "There is no recovery copy of the root key: a lost passphrase is a lost register.")
 			}
@@ -69,6 +72,7 @@ passphrase is a lost register.`,
 	f.StringVar(&o.Owner, "owner-db", "", "the same database's URL for the role that owns the tables, or -; it is used now and kept nowhere")
 	f.StringVar(&o.Recovery, "recovery", "", "an age recipient (age1…) that the root key is escrowed to")
 	f.StringVar(&o.Operator, "operator", "", "an age recipient that rejected rows are encrypted to; without it a key pair is made")
+	f.StringVar(&o.Incident, "incident", "", "an age recipient that mirrors of the audit log are encrypted to; without it a key pair is made")
 	f.StringVar(&o.Origin, "origin", "", "the audit log's name for ever, such as log.example.go.jp/azekura; without it a random one")
 	f.StringVar(&transit, "transit", "", "a JSON file with a remote KMS's settings, in place of a passphrase; see doc/operations.md")
 	return cmd

@@ -30,8 +30,8 @@ import (
 	"azekura/keyring"
 	"azekura/keyring/root"
 	"azekura/register"
+	"azekura/witness/client"
 
-	"filippo.io/age"
 	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
 )
 
@@ -52,6 +52,11 @@ type Config struct {
 	// Approvers are the public keys of those of whom two must sign what one
 	// person alone may not do.
 	Approvers []string `json:"approvers,omitempty"`
+	// Incident is the age recipient of what mirrors keep: who has its identity can
+	// read the log's history from a mirror.
+	Incident string `json:"incident,omitempty"`
+	// Witnesses are who cosigns the log's heads; nil where nobody does.
+	Witnesses *client.Settings `json:"witnesses,omitempty"`
 	// MadeUp marks a demo or a drill: its people are made up, and only there
 	// do the demo's shortcuts work.
 	MadeUp bool `json:"made_up,omitempty"`
@@ -74,6 +79,7 @@ type CreateOptions struct {
 	Owner      string
 	Origin     string // empty: a random name under .invalid
 	Operator   string // empty: a key pair is made, its identity in operator.key
+	Incident   string // likewise, in incident.key
 	MadeUp     bool
 	Passphrase []byte // for a root key in a file
 	Recovery   string
@@ -88,14 +94,14 @@ func migrations() []db.Migration {
 // Create makes an installation. The settings file is written last: without it
 // there is no installation, and init can be run again on an emptied folder.
 func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
-	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, Recovery: o.Recovery, MadeUp: o.MadeUp}
+	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, Recovery: o.Recovery, Incident: o.Incident, MadeUp: o.MadeUp}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return c, fmt.Errorf("make the folder: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil {
 		return c, ErrExists
 	}
-	operatorKey, err := c.complete()
+	operatorKey, incidentKey, err := c.complete()
 	if err != nil {
 		return c, err
 	}
@@ -121,10 +127,8 @@ func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
 	if err := c.fill(ctx, dir, o.Owner, wrapper); err != nil {
 		return c, err
 	}
-	if operatorKey != "" {
-		if err := os.WriteFile(filepath.Join(dir, "operator.key"), []byte(operatorKey+"\n"), 0o600); err != nil {
-			return c, err
-		}
+	if err := errors.Join(writeIdentity(dir, "operator.key", operatorKey), writeIdentity(dir, incidentFile, incidentKey)); err != nil {
+		return c, err
 	}
 	return c, c.write(dir)
 }
@@ -133,27 +137,17 @@ func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
 // wasn't given back.
 func closeRoot(ctx context.Context, w wrapping.Wrapper) { _ = root.Close(ctx, w) }
 
-// complete fills in what wasn't chosen, and returns the operator's identity if
-// it made one.
-func (c *Config) complete() (operatorKey string, err error) {
+// complete fills in what wasn't chosen, and returns the identities that it made.
+func (c *Config) complete() (operatorKey, incidentKey string, err error) {
 	if c.Origin == "" {
 		var name [8]byte
 		_, _ = rand.Read(name[:])
 		c.Origin = "azekura.invalid/" + hex.EncodeToString(name[:])
 	}
-	if c.Operator != "" {
-		_, err := age.ParseX25519Recipient(c.Operator)
-		if err != nil {
-			return "", errors.New("the operator must be an age recipient (age1…); age-keygen makes one")
-		}
-		return "", nil
+	if operatorKey, err = recipientOrNew(&c.Operator, "operator"); err == nil {
+		incidentKey, err = recipientOrNew(&c.Incident, "incident key")
 	}
-	identity, err := age.GenerateX25519Identity()
-	if err != nil {
-		return "", err
-	}
-	c.Operator = identity.Recipient().String()
-	return identity.String(), nil
+	return operatorKey, incidentKey, err
 }
 
 // fill makes the tables and the domain keys, and the log's first event.
@@ -268,7 +262,9 @@ type Installation struct {
 	Access   *access.Directory
 	Register *register.Store
 	Gate     *gate.Gate
-	Jobs     *jobs.Runner
+	// Witnesses asks those that cosign; nil where the settings name none.
+	Witnesses *client.Client
+	Jobs      *jobs.Runner
 
 	importing sync.Map // ids of the imports that a job is at
 	closers   []func() error
@@ -328,6 +324,9 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 		return err
 	}
 	i.onClose(i.Log.Close)
+	if err := i.startCosigning(ctx); err != nil {
+		return err
+	}
 	if err := i.settle(ctx); err != nil {
 		return err
 	}

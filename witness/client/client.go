@@ -61,6 +61,7 @@ type Client struct {
 	cosigned  head
 	have      bool // cosigned is one
 	confirmed bool // by a quorum, in this process
+	tried     bool // a round is over, whatever came of it
 	pending   time.Time
 	refused   error
 	changed   chan struct{} // closed at each change of these
@@ -329,7 +330,14 @@ func (c *Client) take(r result) {
 		c.round.lines = append(c.round.lines, r.lines)
 		if len(c.round.lines) == c.o.Quorum() {
 			c.reached()
+			return
 		}
+	}
+	if c.round.open == 0 {
+		c.mu.Lock()
+		c.tried = true
+		c.poke()
+		c.mu.Unlock()
 	}
 }
 

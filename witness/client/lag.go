@@ -88,15 +88,16 @@ func (c *Client) WaitBulk(ctx context.Context) error {
 	}
 }
 
-// Await waits until k witnesses have cosigned a head of this process, one has
-// refused, or the time is over.
+// Await waits for the first answers: until k witnesses have cosigned a head of
+// this process, one saw another history, all were asked in vain, or the time is
+// over.
 func (c *Client) Await(ctx context.Context, most time.Duration) error {
 	end := time.After(most)
 	for {
 		c.mu.Lock()
-		confirmed, refused, changed := c.confirmed, c.refused, c.changed
+		over, refused, changed := c.confirmed || c.tried, c.refused, c.changed
 		c.mu.Unlock()
-		if refused != nil || confirmed {
+		if refused != nil || over {
 			return refused
 		}
 		select {
