@@ -28,7 +28,7 @@ type scale struct {
 	People   int64         `json:"people"`        // of an import, a set, a register that is read
 	Few      int64         `json:"few"`           // of the import whose memory is the lesser
 	Verified int64         `json:"verified"`      // events of the log that is verified
-	Log      int64         `json:"log"`           // events of the log that exposure is asked of
+	Log      int64         `json:"log"`           // events of the log that exposure is asked of, and of that which a sceptic checks
 	Lasts    time.Duration `json:"lasts_ns"`      // of one run of reads, requests or a yardstick
 	Pgbench  int           `json:"pgbench_scale"` // 100,000 rows each
 	runs     int           // of each figure
@@ -57,6 +57,7 @@ var stages = []struct {
 	}},
 	{"set", sets},
 	{"verify", verifications},
+	{"check", checks},
 	{"exposure", exposures},
 }
 

@@ -1,10 +1,11 @@
 // Package madelog makes up audit logs for benchmarks: one in which a device's
-// openings stand among everybody else's, as in June 2015, and one of many reads
-// that the sequencer itself wrote.
+// openings stand among everybody else's, as in June 2015, in tables or as tiles,
+// and one of many reads that the sequencer itself wrote.
 //
 // It promises that the same size gives the same openings. Rows's lines are no
 // events, only as long as real ones, and nobody signed them: what is made so can
-// be asked about exposures, and not verified. Record's is a log like any other.
+// be asked about exposures, and not verified. Tiles's are the same lines, signed
+// by whom it is told to. Record's is a log like any other.
 package madelog
 
 import (
