@@ -43,6 +43,7 @@ type Verified struct {
 }
 
 func (s *Server) addReports(api huma.API) {
+	s.addVerify(api)
 	huma.Register(api, huma.Operation{OperationID: "exposure", Method: http.MethodPost, Path: "/operator/exposure", MaxBodyBytes: maxBody,
 		Summary: "Whom a device, a session or a staff member saw: person by field"}, s.exposure)
 	huma.Register(api, huma.Operation{OperationID: "verify-log", Method: http.MethodPost, Path: "/operator/log/verify", MaxBodyBytes: maxBody,
@@ -150,12 +151,7 @@ func lines[T any](work func(progress func(done, total int64)) (T, error), tell f
 }
 
 func (s *Server) verify(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
-	return lines(func(progress func(done, total int64)) (Verified, error) {
-		size, root := s.inst.Signer.Head()
-		r, err := auditlog.Verify(ctx, s.inst.DB, s.inst.Log.ID(), size, root,
-			auditlog.VerifyOptions{Progress: progress, OpenMembers: s.inst.Gate.OpenMembers, Edge: s.inst.Signer.Edge()})
-		return Verified{r, r.Root.String()}, err
-	}, s.teller(ctx)), nil
+	return lines(func(progress func(done, total int64)) (Verified, error) { return s.verifyLog(ctx, progress) }, s.teller(ctx)), nil
 }
 
 func (s *Server) dryRun(ctx context.Context, in *body[NewImport]) (*huma.StreamResponse, error) {

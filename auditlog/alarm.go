@@ -20,6 +20,19 @@ type Tampering struct {
 // String says it in one line.
 func (t Tampering) String() string { return t.Table + " " + t.Key + ": " + t.Kind }
 
+// Tampered is the error of who came upon a row that was tampered with; Is is
+// what a caller decides on.
+type Tampered struct {
+	Tampering
+	Is error
+}
+
+// Error says what was refused, and on which row.
+func (t *Tampered) Error() string { return t.Is.Error() + ": " + t.Tampering.String() }
+
+// Unwrap is the sentinel.
+func (t *Tampered) Unwrap() error { return t.Is }
+
 const (
 	// alarmEvery is how long one alarm stands before it is recorded again.
 	alarmEvery = time.Hour

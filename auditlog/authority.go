@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"azekura/internal/db"
 
@@ -89,14 +90,18 @@ func (l *Log) Authority(ctx context.Context, f func(Event) error) error {
 		return failed
 	}
 	report, err := Verify(ctx, l.db, l.id, size, root, VerifyOptions{Edge: l.signer.Edge()})
+	wrong := Tampered{Tampering{"log_event", "-", fmt.Sprintf("the events that grant are %d and must be %d", got.Count, want.Count)}, ErrAuthority}
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w, and what is wrong can't be found: %w", ErrAuthority, err)
+		return fmt.Errorf("%w, and which it is can't be found: %w", &wrong, err)
 	case report.OK:
-		return fmt.Errorf("%w: they are %d and must be %d, though every line is right: the index log_event_authority is damaged; "+
-			"make it anew (REINDEX), then start again", ErrAuthority, got.Count, want.Count)
+		return fmt.Errorf("%w, though every line is right: the index log_event_authority is damaged; make it anew (REINDEX), then start again", &wrong)
 	}
-	return fmt.Errorf("%w: %s; run azekura log verify", ErrAuthority, report.Problem)
+	if report.FirstBad >= 0 {
+		wrong.Key = strconv.FormatInt(report.FirstBad, 10)
+	}
+	wrong.Kind = report.Problem
+	return fmt.Errorf("%w; run azekura log verify", &wrong)
 }
 
 // eachAuthority hands f the events of one log and sums up all of them. A line

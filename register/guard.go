@@ -1,6 +1,7 @@
 package register
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"encoding/binary"
@@ -20,11 +21,10 @@ import (
 // without an event that says so. Nothing is opened on it, and an alarm says which.
 var ErrTampered = errors.New("a row of the register isn't what was written there, so nothing is opened on it; azekura log alarms names it")
 
-// tampered is one such row.
-type tampered struct{ auditlog.Tampering }
-
-func (t tampered) Error() string { return ErrTampered.Error() + ": " + t.String() }
-func (t tampered) Unwrap() error { return ErrTampered }
+// tampered is the error about one such row.
+func tampered(table, key, kind string, args ...any) error {
+	return &auditlog.Tampered{Tampering: auditlog.Tampering{Table: table, Key: key, Kind: fmt.Sprintf(kind, args...)}, Is: ErrTampered}
+}
 
 // What is wrong with a row.
 const (
@@ -33,7 +33,6 @@ const (
 	kindReplaced  = "the row of version %d isn't that of event %d, which wrote it"
 	kindKeyGone   = "the data key is missing and no event says that it was destroyed"
 	kindKeyBack   = "the data key was destroyed, and its row was put back"
-	kindDigest    = "a version's row was altered, or inserted by somebody else"
 	kindNoVersion = "a data key of nobody: its participant has no version"
 )
 
@@ -63,9 +62,7 @@ func (s *Store) genuine(id uuid.UUID, v *Version) bool {
 // line of their newest change, if there is one.
 func (s *Store) guard(p *Sealed, change []byte, wasShredded bool) error {
 	id := p.Key.ID
-	is := func(table, kind string, args ...any) error {
-		return tampered{auditlog.Tampering{Table: table, Key: id.String(), Kind: fmt.Sprintf(kind, args...)}}
-	}
+	is := func(table, kind string, args ...any) error { return tampered(table, id.String(), kind, args...) }
 	for i := range p.Versions {
 		if !s.genuine(id, &p.Versions[i]) {
 			return is("register_version", kindAltered, p.Versions[i].No)
@@ -74,7 +71,7 @@ func (s *Store) guard(p *Sealed, change []byte, wasShredded bool) error {
 	if change != nil {
 		e, err := auditlog.ParseLine(change)
 		if err != nil || e.Action != auditlog.Change || e.Participant != id || len(e.Fields) == 0 {
-			return tampered{auditlog.Tampering{Table: "log_event", Key: id.String(), Kind: "the newest change isn't a line that this log writes, or somebody else's"}}
+			return is("log_event", "the newest change isn't a line that this log writes, or is somebody else's")
 		}
 		no := e.Fields[0].Version
 		switch at := p.version(no); {
@@ -142,6 +139,19 @@ func (s *shredded) certain(ids []uuid.UUID) map[uuid.UUID]bool {
 	return list
 }
 
+// all are those who were shredded for certain by now.
+func (s *shredded) all() map[uuid.UUID]bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make(map[uuid.UUID]bool, len(s.ids))
+	for id, certain := range s.ids {
+		if certain {
+			list[id] = true
+		}
+	}
+	return list
+}
+
 // Guarded is the purpose of the system event after which every version's row
 // carries a MAC; what init makes says so from its first event on.
 const Guarded = "guard-register"
@@ -193,16 +203,45 @@ func (s *Store) guardSome(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	var stmts []db.Stmt
-	err = eachVersion(rows, func(id uuid.UUID, v Version) {
-		mac := s.mac(id, &v)
-		stmts = append(stmts, db.Stmt{SQL: "UPDATE register_version SET mac = $1 WHERE participant_id = $2 AND version = $3",
-			Args: []any{mac[:], append([]byte(nil), id[:]...), v.No}, Must: 1})
-	})
-	if err != nil || len(stmts) == 0 {
+	var list []versionRow
+	if err := eachVersion(rows, func(id uuid.UUID, v Version) { list = append(list, versionRow{id, v}) }); err != nil {
 		return 0, err
 	}
+	var stmts []db.Stmt
+	for i := range list {
+		r := &list[i]
+		if r.Job == 0 { // as a change's row was written once
+			if r.Job, err = s.changed(ctx, r.id, r.No); err != nil {
+				return 0, err
+			}
+		}
+		mac := s.mac(r.id, &r.Version)
+		stmts = append(stmts, db.Stmt{SQL: "UPDATE register_version SET mac = $1, job = $2 WHERE participant_id = $3 AND version = $4",
+			Args: []any{mac[:], r.Job, bytes.Clone(r.id[:]), r.No}, Must: 1})
+	}
+	if len(stmts) == 0 {
+		return 0, nil
+	}
 	return len(stmts), s.db.Apply(ctx, stmts)
+}
+
+// changed finds the change that wrote a version, or 0: an import may have that id.
+func (s *Store) changed(ctx context.Context, id uuid.UUID, no int64) (job int64, err error) {
+	rows, err := s.db.Query(ctx, "SELECT line FROM log_event WHERE participant_id = $1 AND action = 7", bytes.Clone(id[:]))
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line []byte
+		if err := rows.Scan(&line); err != nil {
+			return 0, err
+		}
+		if e, err := auditlog.ParseLine(line); err == nil && len(e.Fields) > 0 && e.Fields[0].Version == no {
+			job = changeJob(e.Index)
+		}
+	}
+	return job, rows.Err()
 }
 
 // eachVersion reads rows of register_version without their MACs.

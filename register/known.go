@@ -3,9 +3,7 @@ package register
 import (
 	"bytes"
 	"context"
-	"fmt"
 
-	"azekura/auditlog"
 	"azekura/internal/db"
 	"azekura/keyring"
 	"azekura/register/value"
@@ -187,7 +185,7 @@ func (w *importer) readDigests(rows db.Rows, people map[uuid.UUID]*knownRow) err
 		}
 		v.Fields = fieldSet(fields)
 		if !w.store.genuine(uuid.UUID(id), &v) {
-			return tampered{auditlog.Tampering{Table: "register_version", Key: uuid.UUID(id).String(), Kind: fmt.Sprintf(kindAltered, v.No)}}
+			return tampered("register_version", uuid.UUID(id).String(), kindAltered, v.No)
 		}
 		p := people[uuid.UUID(id)]
 		p.digest, p.before = keyring.Token(v.Digest), v.Job == w.at.ID

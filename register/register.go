@@ -204,7 +204,7 @@ func (s *Store) fetch(ctx context.Context, query string, ids []uuid.UUID, known 
 
 // raise records the alarm that an error speaks of, if it does.
 func (s *Store) raise(ctx context.Context, wrong error) error {
-	var t tampered
+	var t *auditlog.Tampered
 	if errors.As(wrong, &t) {
 		if err := s.log.Raise(ctx, t.Tampering); err != nil {
 			return errors.Join(wrong, err)

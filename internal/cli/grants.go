@@ -131,20 +131,5 @@ func (a *app) sessionOpenCommand() *cobra.Command {
 }
 
 func listCommand[T any](a *app, what, path string, line func(io.Writer, T)) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List " + what, Args: cobra.NoArgs}
-	asJSON := jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.with(cmd, func(ctx context.Context, c *api.Client) error {
-			var list []T
-			if err := c.Do(ctx, http.MethodGet, path, nil, &list); err != nil {
-				return err
-			}
-			return print(cmd, *asJSON, list, func(w io.Writer) {
-				for _, item := range list {
-					line(w, item)
-				}
-			})
-		})
-	}
-	return cmd
+	return listAt(a, "list", "List "+what, path, line)
 }

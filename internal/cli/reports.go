@@ -119,7 +119,7 @@ It exits with 1 and names the first bad index if anything differs.`, Args: cobra
 			return err
 		})
 		// Such a log is opened by nothing else, and most of all wants to be looked at.
-		if errors.Is(err, auditlog.ErrSigner) || errors.Is(err, auditlog.ErrBehindSigner) {
+		if errors.Is(err, auditlog.ErrSigner) || errors.Is(err, auditlog.ErrAuthority) || errors.Is(err, auditlog.ErrBehindSigner) {
 			v.Report, err = installation.VerifyLog(cmd.Context(), a.dir, progress)
 			v.Root = v.Report.Root.String()
 		}

@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
+	"azekura/auditlog"
 	"azekura/internal/jobs"
 	"azekura/register"
 	"azekura/register/rowfile"
@@ -37,11 +39,22 @@ func (i *Installation) StartJobs(ctx context.Context) error {
 		return i.runImport(ctx, job.Args)
 	}))
 	var err error
-	if i.Jobs, err = jobs.Start(context.WithoutCancel(ctx), i.DB, workers); err != nil {
+	if i.Jobs, err = jobs.Start(context.WithoutCancel(ctx), i.DB, workers, i.jobGuard()); err != nil {
 		return err
 	}
 	i.onClose(func() error { return i.Jobs.Stop(context.WithoutCancel(ctx)) })
 	return nil
+}
+
+// jobGuard lets only those jobs be worked that this installation queued.
+func (i *Installation) jobGuard() jobs.Guard {
+	return jobs.Guard{
+		MAC: func(text []byte) [16]byte { return i.Ring.MAC("job", text) },
+		Refused: func(ctx context.Context, id int64, kind string) error {
+			return i.Log.Raise(ctx, auditlog.Tampering{Table: "river_job", Key: strconv.FormatInt(id, 10),
+				Kind: "the row of a job was altered, or inserted by somebody else"})
+		},
+	}
 }
 
 // StartImport queues the import of a file, or finds it under way or done.

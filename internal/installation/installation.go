@@ -340,6 +340,7 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Register)
 	i.onClose(func() error { i.Gate.Close(); return nil })
+	i.watch()
 	return nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 )
 
 // Runner runs the jobs of one installation in this process.
@@ -31,15 +32,15 @@ type Runner struct {
 }
 
 // Start prepares River's tables and starts working.
-func Start(ctx context.Context, d db.DB, workers *river.Workers) (*Runner, error) {
+func Start(ctx context.Context, d db.DB, workers *river.Workers, guard Guard) (*Runner, error) {
 	if err := Migrate(ctx, d); err != nil {
 		return nil, err
 	}
 	switch pool := d.Pool().(type) {
 	case *pgxpool.Pool:
-		return start[pgx.Tx](ctx, d, riverpgxv5.New(pool), workers)
+		return start[pgx.Tx](ctx, d, riverpgxv5.New(pool), workers, guard)
 	case *sql.DB:
-		return start[*sql.Tx](ctx, d, riversqlite.New(pool), workers)
+		return start[*sql.Tx](ctx, d, riversqlite.New(pool), workers, guard)
 	default:
 		return nil, fmt.Errorf("no job engine for %s", d.Engine())
 	}
@@ -88,13 +89,14 @@ func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx]) error {
 	return nil
 }
 
-func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], workers *river.Workers) (*Runner, error) {
+func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], workers *river.Workers, guard Guard) (*Runner, error) {
 	if _, err := d.Exec(ctx, unfinished); err != nil {
 		return nil, fmt.Errorf("take up the jobs of the process before: %w", err)
 	}
 	client, err := river.NewClient(driver, &river.Config{
-		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
-		Workers: workers,
+		Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
+		Workers:    workers,
+		Middleware: []rivertype.Middleware{&guarding{Guard: guard}},
 		// A long job ends when it is done; a dead process's jobs are taken up again.
 		JobTimeout:           -1,
 		RescueStuckJobsAfter: time.Hour,
