@@ -5,3 +5,5 @@
 -- the MACs of the rows that are there, which takes the rights of the tables' owner.
 ALTER TABLE register_version ADD COLUMN mac BYTEA;
 ALTER TABLE register_version DROP COLUMN created_us;
+-- The place of an import in its file says which rows are still to be read.
+ALTER TABLE register_import ADD COLUMN mac BYTEA;

@@ -191,6 +191,9 @@ func (s *Store) Guard(ctx context.Context) error {
 			break
 		}
 	}
+	if err := s.guardImports(ctx); err != nil {
+		return fmt.Errorf("make the MACs of the imports; start once as the tables' owner: %w", err)
+	}
 	if _, err := s.log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: Guarded}); err != nil {
 		return err
 	}
@@ -223,6 +226,35 @@ func (s *Store) guardSome(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	return len(stmts), s.db.Apply(ctx, stmts)
+}
+
+// guardImports does it for the imports.
+func (s *Store) guardImports(ctx context.Context) error {
+	rows, err := s.db.Query(ctx, `SELECT import_id, sha256, bytes, finished_us, at_byte, at_row, created, updated, unchanged, rejected FROM register_import WHERE mac IS NULL`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var list []Import
+	for rows.Next() {
+		var i Import
+		var finished int64
+		if err := rows.Scan(&i.ID, &i.sha256, &i.Bytes, &finished, &i.Done, &i.Rows, &i.Created, &i.Updated, &i.Unchanged, &i.Rejected); err != nil {
+			return err
+		}
+		i.Finished = finished != 0
+		list = append(list, i)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	for n := range list {
+		if _, err := s.db.Exec(ctx, "UPDATE register_import SET mac = $1 WHERE import_id = $2", s.importMAC(&list[n]), list[n].ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // changed finds the change that wrote a version, or 0: an import may have that id.

@@ -3,6 +3,7 @@ package register
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -64,8 +65,9 @@ func (s *Store) FileImport(ctx context.Context, file io.ReaderAt, size int64) (I
 	}
 	id := int64(binary.BigEndian.Uint64(sum) >> 1)
 	if _, err := s.db.Exec(ctx, `INSERT INTO register_import
-		(import_id, sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure)
-		VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, '') ON CONFLICT DO NOTHING`, id, sum, size, s.log.Now().UnixMicro()); err != nil {
+		(import_id, sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure, mac)
+		VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, '', $5) ON CONFLICT DO NOTHING`, id, sum, size, s.log.Now().UnixMicro(),
+		s.importMAC(&Import{ID: id, Bytes: size, sha256: sum})); err != nil {
 		return Import{}, fmt.Errorf("note the import: %w", err)
 	}
 	i, err := s.Import(ctx, id)
@@ -119,14 +121,32 @@ func told(r *rowfile.Reader) field.Set {
 func (s *Store) Import(ctx context.Context, id int64) (Import, error) {
 	i := Import{ID: id, Name: fmt.Sprintf("%016x", uint64(id))}
 	var started, finished int64
-	err := s.db.QueryRow(ctx, `SELECT sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure
+	var mac []byte
+	err := s.db.QueryRow(ctx, `SELECT sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure, mac
 		FROM register_import WHERE import_id = $1`, []any{id},
-		&i.sha256, &i.Bytes, &started, &finished, &i.Done, &i.Rows, &i.Created, &i.Updated, &i.Unchanged, &i.Rejected, &i.Failure)
+		&i.sha256, &i.Bytes, &started, &finished, &i.Done, &i.Rows, &i.Created, &i.Updated, &i.Unchanged, &i.Rejected, &i.Failure, &mac)
 	if err != nil {
 		return Import{}, fmt.Errorf("look the import up: %w", err)
 	}
 	i.Started, i.Finished = time.UnixMicro(started).UTC(), finished != 0
+	if !hmac.Equal(mac, s.importMAC(&i)) {
+		return Import{}, s.raise(ctx, tampered("register_import", i.Name, "the row of the import, which says how far it is, was altered"))
+	}
 	return i, nil
+}
+
+// importMAC is the gate's word for which file an import is of and how far it is:
+// whoever moves it on has rows of the file passed over.
+func (s *Store) importMAC(i *Import) []byte {
+	text := append(make([]byte, 0, 128), i.sha256...)
+	for _, n := range []int64{i.ID, i.Bytes, i.Done, i.Rows, i.Created, i.Updated, i.Unchanged, i.Rejected} {
+		text = binary.BigEndian.AppendUint64(text, uint64(n))
+	}
+	if i.Finished {
+		text = append(text, 1)
+	}
+	mac := s.ring.MAC("import", text)
+	return mac[:]
 }
 
 // Reject is one reason why a row was refused.
@@ -227,11 +247,13 @@ func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOpt
 	if _, err := s.db.Exec(ctx, "DELETE FROM register_unchanged WHERE import_id = $1", i.ID); err != nil {
 		return w.at, err
 	}
-	if _, err := s.db.Exec(ctx, "UPDATE register_import SET finished_us = $1, failure = '' WHERE import_id = $2",
-		s.log.Now().UnixMicro(), i.ID); err != nil {
+	done := w.at
+	done.Finished, done.Failure = true, ""
+	if _, err := s.db.Exec(ctx, "UPDATE register_import SET finished_us = $1, failure = '', mac = $2 WHERE import_id = $3",
+		s.log.Now().UnixMicro(), s.importMAC(&done), i.ID); err != nil {
 		return w.at, err
 	}
-	w.at.Finished, w.at.Failure = true, ""
+	w.at = done
 	o.Progress(w.at)
 	return w.at, nil
 }
