@@ -16,11 +16,7 @@ import (
 var staffOperations = []string{"POST /v1/change", "POST /v1/check", "POST /v1/read", "POST /v1/search"}
 
 var operatorOperations = []string{
-<<<<<<< HEAD
-	"GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/log", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",
-=======
-	"GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/sessions", "GET /operator/staff",
->>>>>>> 30b9b7f (Verify the register against the log, list alarms, and watch the events that grant)
+	"GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",
 	"POST /operator/devices", "POST /operator/exposure", "POST /operator/imports", "POST /operator/imports/dry-run", "POST /operator/log/verify",
 	"POST /operator/sessions", "POST /operator/sessions/{id}/close", "POST /operator/shred", "POST /operator/staff", "POST /operator/verify",
 }
