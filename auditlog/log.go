@@ -64,7 +64,8 @@ type Log struct {
 
 	tree *tree // the sequencer's alone
 	seqs sequences
-	edge edge // for readers
+	edge edge       // for readers
+	days sync.Mutex // one daily root at a time
 
 	alarms alarms
 

@@ -43,6 +43,7 @@ func (i *Installation) StartJobs(ctx context.Context) error {
 		return err
 	}
 	i.onClose(func() error { return i.Jobs.Stop(context.WithoutCancel(ctx)) })
+	i.startDaily(ctx)
 	return nil
 }
 

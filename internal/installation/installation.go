@@ -265,6 +265,8 @@ type Installation struct {
 	// Witnesses asks those that cosign; nil where the settings name none.
 	Witnesses *client.Client
 	Jobs      *jobs.Runner
+	// Trouble, when set before StartJobs, hears what went wrong in the background.
+	Trouble func(error)
 
 	importing sync.Map // ids of the imports that a job is at
 	closers   []func() error
