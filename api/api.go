@@ -23,6 +23,7 @@ import (
 
 	"azekura/access"
 	"azekura/auditlog"
+	"azekura/auditlog/export"
 	"azekura/gate"
 	"azekura/internal/db"
 	"azekura/internal/installation"
@@ -67,6 +68,7 @@ func New(inst *installation.Installation, logError func(request string, err erro
 func (s *Server) Staff() http.Handler {
 	mux, api := s.mux("Azekura")
 	s.addStaff(api)
+	s.addAuditor(api)
 	return s.guard(mux, described)
 }
 
@@ -74,6 +76,7 @@ func (s *Server) Staff() http.Handler {
 func (s *Server) Operator() http.Handler {
 	mux, api := s.mux("Azekura, with the operator's side")
 	s.addStaff(api)
+	s.addAuditor(api)
 	s.addOperator(api)
 	s.addReports(api)
 	s.addLog(mux)
@@ -117,6 +120,7 @@ var statuses = []struct {
 }{
 	{access.ErrNoSession, http.StatusUnauthorized},
 	{gate.ErrDenied, http.StatusForbidden},
+	{export.ErrDenied, http.StatusForbidden},
 	{register.ErrNotFound, http.StatusNotFound},
 	{access.ErrNotFound, http.StatusNotFound},
 	{register.ErrConflict, http.StatusConflict},
@@ -131,6 +135,8 @@ var statuses = []struct {
 	{gate.ErrInvalid, http.StatusUnprocessableEntity},
 	{access.ErrInvalid, http.StatusUnprocessableEntity},
 	{errOperator, http.StatusUnprocessableEntity},
+	{export.ErrInvalid, http.StatusUnprocessableEntity},
+	{auditlog.ErrNoDays, http.StatusNotFound},
 	{context.Canceled, 499},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable},
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,6 +70,26 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 
 // Stream sends a request and hands on the answer's body.
 func (c *Client) Stream(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
+	answer, err := c.ask(ctx, method, path, in)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Body, nil
+}
+
+// Export asks for an export, and says how many rows it has when it is whole.
+func (c *Client) Export(ctx context.Context, in ExportRequest) (rows int64, body io.ReadCloser, err error) {
+	answer, err := c.ask(ctx, http.MethodPost, "/v1/log/export", in)
+	if err != nil {
+		return 0, nil, err
+	}
+	if rows, err = strconv.ParseInt(answer.Header.Get(RowsHeader), 10, 64); err != nil {
+		return 0, nil, errors.Join(errors.New("the server doesn't say how many rows its export has"), answer.Body.Close())
+	}
+	return rows, answer.Body, nil
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	var content io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
@@ -95,7 +116,7 @@ func (c *Client) Stream(ctx context.Context, method, path string, in any) (io.Re
 		defer answer.Body.Close()
 		return nil, problemOf(answer)
 	}
-	return answer.Body, nil
+	return answer, nil
 }
 
 func problemOf(answer *http.Response) error {

@@ -13,7 +13,8 @@ import (
 )
 
 // staffOperations are all that the network offers; whoever adds one adds it here.
-var staffOperations = []string{"POST /v1/change", "POST /v1/check", "POST /v1/read", "POST /v1/search"}
+var staffOperations = []string{"POST /v1/change", "POST /v1/check", "POST /v1/log/complete", "POST /v1/log/export",
+	"POST /v1/read", "POST /v1/search"}
 
 var operatorOperations = []string{
 	"GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",

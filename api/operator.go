@@ -76,7 +76,7 @@ type ShredRequest struct {
 type ShredAnswer struct {
 	ChangeAnswer
 	Remains  string `json:"remains,omitempty" doc:"why the destroyed key's bytes may still lie in the database's files"`
-	KeyEpoch int64 `json:"key_epoch" doc:"a backup made before now holds the data key, wrapped under the data domain's key of this epoch; it opens until that key is destroyed"`
+	KeyEpoch int64  `json:"key_epoch" doc:"a backup made before now holds the data key, wrapped under the data domain's key of this epoch; it opens until that key is destroyed"`
 }
 
 // LogHead is the log's last signed head.

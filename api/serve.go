@@ -36,6 +36,10 @@ type Listen struct {
 	LogReady func(address string)
 }
 
+// writeTimeout is how long whoever asks has to take an answer, or a part of one
+// that is streamed.
+const writeTimeout = time.Minute
+
 // Serve answers on the network and on the operator's socket until ctx ends, and
 // then lets requests under way finish. ready hears the address once both listen.
 func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)) error {
@@ -55,14 +59,14 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 		return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}})
 	}
 	servers, listeners := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}, []net.Listener{secure(staff), operator}
-	servers[0].WriteTimeout = time.Minute // its answers are small; whoever doesn't take one is cut off
+	servers[0].WriteTimeout = writeTimeout // its answers are small; whoever doesn't take one is cut off
 	if l.Log != "" {
 		public, err := net.Listen("tcp", l.Log)
 		if err != nil {
 			return errors.Join(fmt.Errorf("listen for readers of the log: %w", err), staff.Close(), operator.Close())
 		}
 		servers, listeners = append(servers, s.server(s.Log())), append(listeners, secure(public))
-		servers[2].WriteTimeout = time.Minute
+		servers[2].WriteTimeout = writeTimeout
 		if l.LogReady != nil {
 			l.LogReady(public.Addr().String())
 		}

@@ -169,12 +169,12 @@ func (a *app) changeCommand() *cobra.Command {
 	var r api.ChangeRequest
 	var set map[string]string
 	cmd := &cobra.Command{
-		Use:     "change --ref REF --set FIELD=TEXT… --purpose P --case C",
-		Short:   "Make a new version of a participant",
-		Long:    "change makes a new version of a participant's record; earlier ones stay readable.\n" + askHelp + "--ref, then the\nfields by their names from a to z: --set name=- --set phone=-",
+		Use:   "change --ref REF --set FIELD=TEXT… --purpose P --case C",
+		Short: "Make a new version of a participant",
+		Long:  "change makes a new version of a participant's record; earlier ones stay readable.\n" + askHelp + "--ref, then the\nfields by their names from a to z: --set name=- --set phone=-",
 		Example: `  azekura change --ref A0000001 --set phone=- --purpose change --case C-2
   azekura change --ref A0000001 --set phone=03-0000-0000 --set address="1000005 東京都千代田区丸の内1-1-1" --purpose change --case C-2`,
-		Args:    cobra.NoArgs,
+		Args: cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -167,6 +167,7 @@ func (a *app) serveCommand() *cobra.Command {
 			}
 			defer inst.Close()
 			defer installation.TradeMemoryForTime()()
+			inst.Trouble = func(err error) { logError("-", err) }
 			if err := inst.StartJobs(cmd.Context()); err != nil {
 				return err
 			}

@@ -2,6 +2,8 @@ package cli_test
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,9 +16,12 @@ import (
 	"azekura/api"
 	"azekura/auditlog"
 	"azekura/internal/cli"
+	"azekura/internal/db"
 	"azekura/internal/installation"
+	"azekura/register/field"
 
 	"filippo.io/age"
+	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -57,11 +62,42 @@ func TestScripts(t *testing.T) {
 			"await-serve": awaitServe,
 			"keygen":      keygen,
 			"getenv":      getenv,
+			"two-days":    twoDays,
 			"await-held":  awaitHeld,
 			"hold":        hold,
 			"release":     release,
 		},
 	})
+}
+
+// twoDays makes an installation and lets two days go by on its log's clock: one
+// participant's record is read on both, and each gets its root.
+func twoDays(ts *testscript.TestScript, neg bool, args []string) {
+	quickInit(ts, neg, args)
+	ctx, dir := context.Background(), ts.Getenv("AZEKURA_DIR")
+	d, err := db.Open(ctx, filepath.Join(dir, "azekura.db"))
+	ts.Check(err)
+	defer d.Close()
+	signer, err := auditlog.OpenSigner(filepath.Join(dir, "signer"))
+	ts.Check(err)
+	defer signer.Close()
+	now := time.Now()
+	log, err := auditlog.Open(ctx, d, auditlog.Options{ID: 1, Signer: signer, Now: func() time.Time { return now }, Rand: rand.Reader})
+	ts.Check(err)
+	read := func() {
+		_, err := log.RecordOne(ctx, auditlog.Event{Action: auditlog.Read, Outcome: "ok", Session: 17, Staff: "hanako", Device: "pc-01",
+			Participant: uuid.MustParse("0190d2a5-7b3c-7d00-8000-000000000001"), Fields: []auditlog.FieldVersion{{Field: field.Name, Version: 1}}})
+		ts.Check(err)
+	}
+	read()
+	read()
+	now = now.AddDate(0, 0, 1)
+	_, err = log.Daily(ctx)
+	ts.Check(err)
+	read()
+	now = now.AddDate(0, 0, 1)
+	_, err = log.Daily(ctx)
+	ts.Check(errors.Join(err, log.Close()))
 }
 
 // awaitHeld waits until a process has AZEKURA_DIR open, listening or not. It
