@@ -135,6 +135,7 @@ It exits with 1 and names the first bad index if anything differs.`, Args: cobra
 		}
 		return nil
 	}
+	cmd.AddCommand(a.refillCommand())
 	cmd.AddCommand(head, verify, a.alarmsCommand(), a.proveCommand(), a.checkProofCommand(), a.checkLogCommand(), a.exportTilesCommand(),
 		a.freezeCommand(), a.newLogCommand(), a.rotateSignerCommand(), a.confirmCommand(),
 		a.exportCommand(), a.completeCommand(), checkCompleteCommand())

@@ -21,7 +21,7 @@ const awaitWitnesses = 5 * time.Second
 
 // CosignedFile is the last head that k witnesses cosigned, beside the signer's
 // state.
-func CosignedFile(dir string) string { return filepath.Join(dir, "signer", "cosigned") }
+func CosignedFile(dir string) string { return filepath.Join(signerFolder(dir), "cosigned") }
 
 // startCosigning asks the witnesses for what they hold before anything is opened,
 // and keeps asking. A witness that saw another history is the one thing that tells

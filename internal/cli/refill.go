@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"azekura/api"
+	"azekura/internal/installation"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) refillCommand() *cobra.Command {
+	var from, identity string
+	cmd := &cobra.Command{
+		Use:   "refill --from URL|DIR --identity FILE",
+		Short: "Append from a mirror what the database's log has lost",
+		Long: `refill appends to a log that is behind its signer, or empty, the events, tiles and sets
+that a mirror of it holds. Stop the server first. --identity is the file of the incident
+key, which init wrote to incident.key; it asks for no passphrase.
+
+All leaf hashes are held against a head that the log's key signed and its witnesses
+cosigned, against what the database still has, and against the signer's state, before
+anything is written; then every line against its hash. Killed and run again, it goes on.
+What the register itself has lost is named: the log knows that something was changed, and
+not what to.`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&from, "from", "", "the mirror: its witness's URL, or a folder with a copy of it")
+	f.StringVar(&identity, "identity", "", "the file of the incident key's age identity")
+	asJSON := jsonFlag(cmd)
+	_ = cmd.MarkFlagRequired("from") // these fail only for a flag that isn't there
+	_ = cmd.MarkFlagRequired("identity")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := api.Dial(a.dir); err == nil {
+			return errors.New("a server runs on this installation; stop it first")
+		}
+		keys, err := os.Open(identity)
+		if err != nil {
+			return fmt.Errorf("open the incident key: %w", err)
+		}
+		defer keys.Close()
+		ids, err := age.ParseIdentities(keys)
+		if err != nil {
+			return fmt.Errorf("read the incident key: %w", err)
+		}
+		bar := newProgress(cmd.ErrOrStderr(), "refilling")
+		done, err := installation.Refill(cmd.Context(), a.dir, from, ids, func(at, total int64) { bar.at(at, total, "") })
+		bar.end()
+		if err != nil {
+			return err
+		}
+		if err := print(cmd, *asJSON, done, func(w io.Writer) { writeRefilled(w, done) }); err != nil {
+			return err
+		}
+		if done.Missing > 0 {
+			return fmt.Errorf("the mirror lacks the last %d events, too: the log is still behind its signer; see doc/operations.md, “A database behind its signer”", done.Missing)
+		}
+		return nil
+	}
+	return cmd
+}
+
+func writeRefilled(w io.Writer, r installation.Refilled) {
+	if r.From == r.To {
+		fmt.Fprintf(w, "Nothing was appended: the database has all %d events that the mirror holds.\n", r.From)
+		return
+	}
+	fmt.Fprintf(w, "Events %d to %d are back, each held against its hash under the signed head.\n", r.From, r.To-1)
+	if r.Recorded >= 0 {
+		fmt.Fprintf(w, "Event %d says so. Now: azekura log verify.\n", r.Recorded)
+	} else if r.Missing == 0 {
+		fmt.Fprintln(w, "The signer's state came out of a backup and isn't confirmed yet: azekura log confirm, if nothing was recorded after the mirror's last event.")
+	}
+	if len(r.Changes) == 0 {
+		fmt.Fprintln(w, "None of them changed the register in a way that it has lost.")
+		return
+	}
+	fmt.Fprintf(w, "The register has lost what %d of them changed; it must be done again:\n", len(r.Changes))
+	for _, c := range r.Changes {
+		fmt.Fprintf(w, "  event %d\t%s\t%s\n", c.Event, c.Action, c.What)
+	}
+}

@@ -1,0 +1,297 @@
+package installation
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"azekura/auditlog"
+	"azekura/internal/db"
+	"azekura/witness"
+	"azekura/witness/client"
+
+	"filippo.io/age"
+	cosign "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Refilled is what a refill did.
+type Refilled struct {
+	From    int64 `json:"from"`    // events that the database held
+	To      int64 `json:"to"`      // and holds now
+	Signed  int64 `json:"signed"`  // under the signer's head
+	Missing int64 `json:"missing"` // signed, and not in the mirror either
+	// Recorded is the index of the event that says so, or -1: a log that still
+	// lacks events takes none.
+	Recorded int64 `json:"recorded"`
+	// Changes are the changes of the register, by the log, that the database's
+	// register doesn't hold.
+	Changes []LostChange `json:"changes,omitempty"`
+}
+
+// LostChange is an event of the log whose effect the register lacks.
+type LostChange struct {
+	Event  int64  `json:"event"`
+	Action string `json:"action"`
+	What   string `json:"what"` // pseudonyms and numbers, no personal data
+}
+
+// Refill appends to an installation's log what its tables lack, from a mirror. It
+// needs no root key. Everything is held against a head that the log's key signed,
+// and that the installation's witnesses cosigned if it has any, before anything is
+// written; every line is held against its leaf hash.
+func Refill(ctx context.Context, dir, from string, identities []age.Identity, progress func(done, total int64)) (out Refilled, err error) {
+	r := &refill{identities: identities, progress: progress, imports: map[string]wrote{}}
+	config, err := ReadConfig(dir)
+	if err != nil {
+		return out, err
+	}
+	if r.signer, err = auditlog.OpenSigner(signerFolder(dir)); err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, r.signer.Close()) }()
+	if r.db, err = db.Open(ctx, config.database(dir)); err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, r.db.Close()) }()
+	if err := db.Migrate(ctx, r.db, time.Now(), migrations()); err != nil {
+		return out, err
+	}
+	if r.mirror, err = client.OpenMirror(from, r.signer.Origin()); err != nil {
+		return out, err
+	}
+	if err := r.keys(config); err != nil {
+		return out, err
+	}
+	if r.log, err = auditlog.OpenRefill(ctx, r.db, config.LogID, r.signer); err != nil {
+		return out, err
+	}
+	return r.run(ctx, config.LogID)
+}
+
+type refill struct {
+	identities []age.Identity
+	progress   func(done, total int64)
+	signer     *auditlog.Signer
+	db         db.DB
+	mirror     *client.Mirror
+	logKeys    []note.Verifier
+	cosigners  []note.Verifier // nil where the settings name no witness
+	log        *auditlog.Refiller
+	chunks     []mirrored
+	tree       witness.Tree // of all that the mirror holds
+	imports    map[string]wrote
+	lost       []LostChange
+}
+
+// mirrored is where a chunk lies in the mirror.
+type mirrored struct {
+	from, to int64
+	parts    int
+}
+
+func (r *refill) keys(config Config) error {
+	vkeys := []string{r.signer.VerifierKey()}
+	for _, earlier := range r.signer.Keys() {
+		vkeys = append(vkeys, earlier.Key)
+	}
+	for _, vkey := range vkeys {
+		key, err := note.NewVerifier(vkey)
+		if err != nil {
+			return fmt.Errorf("read the log's public key: %w", err)
+		}
+		r.logKeys = append(r.logKeys, key)
+	}
+	if config.Witnesses == nil {
+		return nil
+	}
+	for _, w := range config.Witnesses.Witnesses {
+		for _, vkey := range w.Keys {
+			key, err := cosign.NewVerifierForCosignatureV1(vkey)
+			if err != nil {
+				return fmt.Errorf("read a witness's public key: %w", err)
+			}
+			r.cosigners = append(r.cosigners, key)
+		}
+	}
+	return nil
+}
+
+func (r *refill) run(ctx context.Context, logID int64) (Refilled, error) {
+	if err := r.survey(ctx); err != nil {
+		return Refilled{}, err
+	}
+	size, _ := r.log.Head()
+	signed, _ := r.signer.Head()
+	out := Refilled{From: size, To: max(size, r.tree.Size()), Signed: signed, Missing: max(signed-max(size, r.tree.Size()), 0), Recorded: -1}
+	for _, c := range r.chunks {
+		if c.to <= size {
+			continue
+		}
+		if err := r.chunk(ctx, c); err != nil {
+			return out, err
+		}
+		if r.progress != nil {
+			r.progress(c.to, r.tree.Size())
+		}
+	}
+	if err := r.judge(ctx, logID); err != nil {
+		return out, err
+	}
+	out.Changes = r.lost
+	if at, root := r.log.Head(); at == r.tree.Size() && root != r.tree.Root() {
+		return out, fmt.Errorf("%w: the refilled log has another root than the mirror's leaf hashes", auditlog.ErrSigner)
+	}
+	if _, unconfirmed := r.signer.Restored(); unconfirmed || out.Missing > 0 || out.To == out.From {
+		return out, nil
+	}
+	var err error
+	out.Recorded, err = r.record(ctx, logID, out)
+	return out, err
+}
+
+// survey reads the mirror's leaf hashes from the first to the last, and compares
+// with the database and with the signer at their sizes. Nothing is written
+// before.
+func (r *refill) survey(ctx context.Context) error {
+	size, root := r.log.Head()
+	signed, signedRoot := r.signer.Head()
+	for {
+		c, u, err := r.last(ctx, r.tree.Size())
+		if errors.Is(err, client.ErrEnd) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		after, _, err := u.Led(r.tree, r.logKeys, r.cosigners)
+		if err != nil {
+			return fmt.Errorf("the mirror's events %d to %d don't lead to a head that the log signed and its witnesses cosigned: %w", c.from, c.to-1, err)
+		}
+		for _, head := range []struct {
+			size int64
+			root tlog.Hash
+			of   string
+		}{{size, root, "the database's"}, {signed, signedRoot, "those that were signed"}} {
+			if head.size < c.from || head.size > c.to {
+				continue
+			}
+			t, err := r.tree.Append(u.Leaves[:head.size-c.from])
+			if err != nil {
+				return err
+			}
+			if t.Root() != head.root {
+				return fmt.Errorf("%w: the first %d events of the mirror aren't %s", auditlog.ErrSigner, head.size, head.of)
+			}
+		}
+		r.tree = after
+		r.chunks = append(r.chunks, c)
+	}
+}
+
+// last reads the upload that ends the chunk from an index on.
+func (r *refill) last(ctx context.Context, from int64) (mirrored, witness.Upload, error) {
+	u, signed, err := r.mirror.Upload(ctx, from, 0)
+	if err == nil && !u.Last() {
+		u, signed, err = r.mirror.Upload(ctx, from, u.Parts-1)
+	}
+	if err != nil {
+		return mirrored{}, u, err
+	}
+	if err := witness.VerifyUpload(signed, r.logKeys); err != nil {
+		return mirrored{}, u, fmt.Errorf("the mirror's events from %d on aren't what the log uploaded: %w", from, err)
+	}
+	return mirrored{u.From, u.To, u.Parts}, u, nil
+}
+
+// chunk appends one chunk: the blocks of its sets, and then its lines, each held
+// against its leaf hash.
+func (r *refill) chunk(ctx context.Context, c mirrored) error {
+	lines, err := r.lines(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := r.blocks(ctx, c, lines); err != nil {
+		return err
+	}
+	size, _ := r.log.Head()
+	for lines = lines[size-c.from:]; len(lines) > 0; {
+		n := min(len(lines), 2048)
+		if err := r.log.Append(ctx, lines[:n]); err != nil {
+			return err
+		}
+		lines = lines[n:]
+	}
+	return nil
+}
+
+func (r *refill) lines(ctx context.Context, c mirrored) ([][]byte, error) {
+	_, u, err := r.last(ctx, c.from)
+	if err != nil {
+		return nil, err
+	}
+	var lines [][]byte
+	err = client.EachRecord(u.Sealed, r.identities, func(rec client.Record) error {
+		if rec.Line == nil || len(lines) == len(u.Leaves) || tlog.RecordHash(rec.Line) != u.Leaves[len(lines)] {
+			return fmt.Errorf("%w: what the mirror gives for event %d isn't what was signed", auditlog.ErrSigner, c.from+int64(len(lines)))
+		}
+		lines = append(lines, rec.Line)
+		return nil
+	})
+	if err == nil && len(lines) != len(u.Leaves) {
+		err = fmt.Errorf("%w: the mirror lacks the line of event %d", auditlog.ErrSigner, c.from+int64(len(lines)))
+	}
+	return lines, err
+}
+
+// blocks adds the sealed blocks of the chunk's sets. What they hold is checked by
+// log verify, against the root in the set's event: here they can't be opened.
+func (r *refill) blocks(ctx context.Context, c mirrored, lines [][]byte) error {
+	counts := map[int64]int64{} // members, by set
+	for _, line := range lines {
+		e, err := auditlog.ParseLine(line)
+		if err != nil {
+			return fmt.Errorf("%w: the mirror gives what no log writes", auditlog.ErrSigner)
+		}
+		if e.Set != nil {
+			counts[e.Set.ID] = e.Set.Count
+		}
+	}
+	for part := range c.parts - 1 {
+		u, signed, err := r.mirror.Upload(ctx, c.from, part)
+		if err == nil {
+			err = witness.VerifyUpload(signed, r.logKeys)
+		}
+		if err != nil {
+			return fmt.Errorf("read the mirror's sets from event %d on: %w", c.from, err)
+		}
+		if err := client.EachRecord(u.Sealed, r.identities, func(rec client.Record) error {
+			left := counts[rec.Set] - rec.Block*auditlog.BlockMembers
+			if rec.Sealed == nil || rec.Block < 0 || left <= 0 {
+				return fmt.Errorf("%w: the mirror holds a block of no set among events %d to %d", auditlog.ErrSigner, c.from, c.to-1)
+			}
+			return r.log.Blocks(ctx, rec.Set, rec.Block, [][]byte{rec.Sealed}, []int64{min(left, auditlog.BlockMembers)})
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record says in the log that it was refilled.
+func (r *refill) record(ctx context.Context, logID int64, out Refilled) (int64, error) {
+	log, err := auditlog.Open(ctx, r.db, auditlog.Options{ID: logID, Signer: r.signer, Now: time.Now, Rand: rand.Reader})
+	if err != nil {
+		return -1, err
+	}
+	detail, err := json.Marshal(map[string]int64{"from": out.From, "to": out.To, "lost_changes": int64(len(out.Changes))})
+	if err != nil {
+		return -1, errors.Join(err, log.Close())
+	}
+	receipt, err := log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "refill", Detail: detail})
+	return receipt.Index(), errors.Join(err, log.Close())
+}
