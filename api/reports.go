@@ -39,7 +39,8 @@ type Line[T any] struct {
 // Verified is what azekura log verify found.
 type Verified struct {
 	auditlog.Report
-	Root string `json:"root"`
+	Root    string             `json:"root"`
+	Earlier []auditlog.Earlier `json:"earlier,omitempty"` // the logs before, the newest first
 }
 
 func (s *Server) addReports(api huma.API) {
@@ -63,7 +64,7 @@ func (s *Server) exposure(ctx context.Context, in *body[ExposureRequest]) (*huma
 	if err != nil {
 		return nil, huma.NewError(http.StatusUnprocessableEntity, "no time zone has that name; give one like Asia/Tokyo")
 	}
-	e, err := incident.Compute(ctx, incident.Source{DB: s.inst.DB, LogID: s.inst.Log.ID(), Signed: s.inst.Signer.Head, OpenMembers: s.inst.Gate.OpenMembers}, q, nil)
+	e, err := incident.Compute(ctx, incident.Source{DB: s.inst.DB, LogID: s.inst.Log.ID(), Earlier: s.inst.Log.Past(), Signed: s.inst.Signer.Head, OpenMembers: s.inst.Gate.OpenMembers}, q, nil)
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}

@@ -30,10 +30,9 @@ func (s *Server) addVerify(api huma.API) {
 }
 
 func (s *Server) verifyLog(ctx context.Context, progress func(done, total int64)) (Verified, error) {
-	size, root := s.inst.Signer.Head()
-	r, err := auditlog.Verify(ctx, s.inst.DB, s.inst.Log.ID(), size, root,
-		auditlog.VerifyOptions{Progress: progress, OpenMembers: s.inst.Gate.OpenMembers, Edge: s.inst.Signer.Edge()})
-	return Verified{r, r.Root.String()}, err
+	r, earlier, err := auditlog.VerifyAll(ctx, s.inst.DB, s.inst.Log.ID(), s.inst.Signer,
+		auditlog.VerifyOptions{Progress: progress, OpenMembers: s.inst.Gate.OpenMembers})
+	return Verified{r, r.Root.String(), earlier}, err
 }
 
 // verifyAll verifies the log first, since the register is held against it.

@@ -115,21 +115,16 @@ func (s *Signer) ForgetRotation() error {
 	return err
 }
 
-// AdoptKey lets the next key sign from now on, once the old one has signed a head
-// over the event that names it. A crash in its middle leaves either key in
-// force, and AdoptKey to be called again.
-func (s *Signer) AdoptKey() error {
+// AdoptKey lets a key sign from now on that the log names, once the old one has
+// signed a head over the event that does. A crash in its middle leaves either key
+// in force, and AdoptKey to be called again with the same.
+func (s *Signer) AdoptKey(vkey string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := filepath.Join(s.dir, fileNext)
-	raw, err := os.ReadFile(next)
-	switch {
-	case err == nil:
-		if err := s.switchKey(strings.TrimSpace(string(raw)), next); err != nil {
+	if s.vkey != vkey {
+		if err := s.switchKey(vkey); err != nil {
 			return fmt.Errorf("change the signer's key: %w", err)
 		}
-	case !errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("change the signer's key: %w", err)
 	}
 	if err := s.extend(nil, s.tree.size(), s.tree.root()); err != nil {
 		return err
@@ -137,14 +132,19 @@ func (s *Signer) AdoptKey() error {
 	return s.ForgetRotation()
 }
 
-func (s *Signer) switchKey(skey, next string) error {
+func (s *Signer) switchKey(vkey string) error {
+	next := filepath.Join(s.dir, fileNext)
+	raw, err := os.ReadFile(next)
+	if err != nil {
+		return err
+	}
+	skey := strings.TrimSpace(string(raw))
 	key, err := note.NewSigner(skey)
 	if err != nil {
 		return errors.New("the next key is damaged")
 	}
-	vkey, err := verifierKey(skey)
-	if err != nil {
-		return err
+	if is, err := verifierKey(skey); err != nil || is != vkey {
+		return fmt.Errorf("the log names another key than the one in %s", next)
 	}
 	keys := s.keys
 	if n := len(keys); n > 0 && keys[n-1].Key == s.vkey { // of a try that was cut short

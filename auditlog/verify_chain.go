@@ -20,6 +20,30 @@ type Earlier struct {
 	LostTo   int64 `json:"lost_to,omitempty"`
 }
 
+// VerifyAll verifies a log against its signer's last head, and every log that it
+// continues. What is wrong with an earlier one makes the whole wrong.
+func VerifyAll(ctx context.Context, q db.Querier, logID int64, signer *Signer, o VerifyOptions) (Report, []Earlier, error) {
+	size, root := signer.Head()
+	o.Edge = signer.Edge()
+	r, err := Verify(ctx, q, logID, size, root, o)
+	if err != nil {
+		return r, nil, err
+	}
+	list, err := VerifyPast(ctx, q, logID, signer.Past(), o)
+	for _, e := range list {
+		switch {
+		case e.Report.OK:
+		case r.OK:
+			r.OK, r.FirstBad, r.BadEnd = false, -1, -1
+			r.Problem = fmt.Sprintf("in the earlier log %d, %s: %s", e.LogID, e.Origin, e.Report.Problem)
+			r.More = e.Report.More
+		default:
+			r.More += 1 + e.Report.More
+		}
+	}
+	return r, list, err
+}
+
 // VerifyPast verifies the logs that one continues, the newest first. Each stands
 // on the first event of the log after it, which must say what the signer's folder
 // does; so one signed head, the current log's, vouches for all of them. Verify the

@@ -56,6 +56,8 @@ type Query struct {
 type Source struct {
 	DB    db.DB
 	LogID int64
+	// Earlier are the logs that this one continues, the oldest first.
+	Earlier []auditlog.Past
 	// Signed is the log's last signed head: auditlog.Signer's Head, or what
 	// auditlog.OpenCheckpoint returned.
 	Signed func() (size int64, root auditlog.Hash)
@@ -76,6 +78,7 @@ type Exposure struct {
 	First        time.Time `json:"first,omitzero" doc:"the first opening"`
 	Last         time.Time `json:"last,omitzero" doc:"the last opening"`
 	Head         Head      `json:"head"`
+	Earlier      []Head    `json:"earlier_heads,omitempty" doc:"of the logs before, the oldest first"`
 	Complete     bool      `json:"complete" doc:"whether no event of these sessions is missing below the head"`
 	Gaps         []Gap     `json:"gaps"`
 	UnlistedGaps int64     `json:"unlisted_gaps,omitempty" doc:"gaps beyond those listed"`
@@ -114,7 +117,10 @@ func Compute(ctx context.Context, src Source, q Query, progress func(done int64)
 	}
 	e := &Exposure{Label: q.Label, Since: q.Since, Until: q.Until, Sessions: int64(len(sessions))}
 	e.Head.Size, e.Head.Root = src.Signed()
-	found, err := read(ctx, src, q, sessions, e.Head.Size, progress)
+	for _, of := range src.Earlier {
+		e.Earlier = append(e.Earlier, Head{of.Size, of.Root})
+	}
+	found, err := readChain(ctx, src, q, sessions, e.Head.Size, progress)
 	if err != nil {
 		return nil, fmt.Errorf("compute the exposure: %w", err)
 	}

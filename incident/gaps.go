@@ -26,6 +26,9 @@ const (
 	// the sessions, at which the log holds no event: any of them may have been
 	// an opening of that session.
 	Cut GapKind = "cut"
+	// Lost are events of an earlier log that were signed and are gone, as the
+	// first event of the log after it says; without To nobody knows how many.
+	Lost GapKind = "lost"
 )
 
 // Gap is something that the answer lacks, so that it is not complete. From and
@@ -33,6 +36,7 @@ const (
 type Gap struct {
 	Kind    GapKind `json:"kind"`
 	Session string  `json:"session,omitempty"`
+	Log     int64   `json:"log,omitzero"` // an earlier log's number; otherwise the current log
 	From    int64   `json:"from,omitzero"`
 	To      int64   `json:"to,omitzero"`
 }
@@ -43,7 +47,11 @@ func (g Gap) String() string { return g.in(English) }
 // in says it in a language. The sentences take a session and numbers, and not
 // all of them use each.
 func (g Gap) in(l Language) string {
-	return strings.NewReplacer("{session}", g.Session, "{numbers}", g.numbers(l.words().to)).
+	log := ""
+	if g.Log != 0 {
+		log = strings.ReplaceAll(l.words().log, "{log}", strconv.FormatInt(g.Log, 10))
+	}
+	return log + strings.NewReplacer("{session}", g.Session, "{numbers}", g.numbers(l.words().to)).
 		Replace(l.words().gaps[g.Kind])
 }
 
@@ -68,6 +76,13 @@ func (g *gaps) add(gap Gap) {
 		g.list = append(g.list, gap)
 	} else {
 		g.unlisted++
+	}
+}
+
+// of says which earlier log the gaps are in.
+func (g *gaps) of(log int64) {
+	for i := range g.list {
+		g.list[i].Log = log
 	}
 }
 

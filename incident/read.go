@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type findings struct {
 	people         *people
 	openings, sets int64
 	gaps           gaps
+	absent         []auditlog.Session // without an event in the log
 }
 
 // reader reads sessions, one after another.
@@ -34,13 +36,73 @@ type reader struct {
 	since, until int64 // microseconds: from since, up to and without until
 	progress     *progress
 	after        int64 // the least index after the last event of a session
+	before       map[auditlog.Session]bool
 	findings
+}
+
+// readChain reads each log in turn, the oldest first. A session may go on from one
+// to the next, where its numbers begin again.
+func readChain(ctx context.Context, src Source, q Query, sessions []auditlog.Session, size int64, report func(int64)) (*findings, error) {
+	before := map[auditlog.Session]bool{}
+	sum := &findings{people: newPeople()}
+	logs := append(slices.Clone(src.Earlier), auditlog.Past{LogID: src.LogID, Size: size})
+	for i, of := range logs {
+		src.LogID = of.LogID
+		done := sum.openings
+		found, err := read(ctx, src, q, sessions, of.Size, before, func(n int64) {
+			if report != nil {
+				report(done + n)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		if i < len(logs)-1 {
+			found.gaps.of(of.LogID)
+			if err := found.lost(ctx, src, q, of, logs[i+1].LogID); err != nil {
+				return nil, err
+			}
+		}
+		for _, s := range sessions {
+			before[s] = before[s] || !slices.Contains(found.absent, s)
+		}
+		sum.add(found)
+	}
+	for _, s := range sessions {
+		if !before[s] {
+			sum.gaps.add(Gap{Kind: Unknown, Session: s.String()})
+		}
+	}
+	return sum, nil
+}
+
+const selectBegin = "SELECT time_us FROM log_event WHERE log_id = $1 AND idx = 0"
+
+// lost notes events that were signed and are gone, unless all that is asked about
+// came after the log that says so had begun: whoever sat then sat down anew.
+func (f *findings) lost(ctx context.Context, src Source, q Query, of auditlog.Past, next int64) error {
+	if !of.Lost() {
+		return nil
+	}
+	var begin int64
+	if err := src.DB.QueryRow(ctx, selectBegin, []any{next}, &begin); err != nil {
+		return fmt.Errorf("read when log %d began: %w", next, err)
+	}
+	if since, _ := q.window(); since >= begin {
+		return nil
+	}
+	gap := Gap{Kind: Lost, Log: of.LogID, From: of.Size, To: of.Signed - 1}
+	if of.Unknown {
+		gap.To = 0
+	}
+	f.gaps.add(gap)
+	return nil
 }
 
 // read asks every session, several at a time, and then whether the log lacks
 // anything after the last event of any. Numbers show what is missing inside a
 // session; what is missing after its last event, only the log's own count does.
-func read(ctx context.Context, src Source, q Query, sessions []auditlog.Session, size int64, report func(int64)) (*findings, error) {
+func read(ctx context.Context, src Source, q Query, sessions []auditlog.Session, size int64, before map[auditlog.Session]bool, report func(int64)) (*findings, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	todo := make(chan auditlog.Session, len(sessions))
@@ -53,7 +115,7 @@ func read(ctx context.Context, src Source, q Query, sessions []auditlog.Session,
 	all := make([]*reader, max(1, min(readers, runtime.GOMAXPROCS(0), len(sessions))))
 	var wg sync.WaitGroup
 	for i := range all {
-		r := &reader{src: src, since: since, until: until, progress: p, after: size, findings: findings{people: newPeople()}}
+		r := &reader{src: src, since: since, until: until, progress: p, after: size, before: before, findings: findings{people: newPeople()}}
 		all[i] = r
 		wg.Go(func() {
 			for s := range todo {
@@ -85,6 +147,7 @@ func (f *findings) add(other *findings) {
 	f.openings += other.openings
 	f.sets += other.sets
 	f.gaps.merge(other.gaps)
+	f.absent = append(f.absent, other.absent...)
 }
 
 // window is the query's, in microseconds. An end within a microsecond is
@@ -134,7 +197,10 @@ func (r *reader) end(ctx context.Context, s auditlog.Session, last int64) error 
 	var index int64
 	err := r.src.DB.QueryRow(ctx, selectIndex, []any{r.src.LogID, int64(s), last}, &index)
 	if errors.Is(err, db.ErrNoRows) {
-		r.gaps.add(Gap{Kind: Unknown, Session: s.String()})
+		r.absent = append(r.absent, s)
+		if r.before[s] { // it may have gone on here
+			r.after = 0
+		}
 		return nil
 	}
 	r.after = min(r.after, index+1)

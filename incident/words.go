@@ -29,7 +29,7 @@ type words struct {
 	field, people, combination, join                               string
 	sessions, head, complete, incomplete, more                     string
 	gaps                                                           map[GapKind]string
-	to, rest, clock                                                string
+	to, rest, clock, log                                           string
 }
 
 var english = &words{
@@ -45,8 +45,10 @@ var english = &words{
 		Repeated: "session {session}: out of order: event {numbers}",
 		Unknown:  "session {session}: no event in this log",
 		Cut:      "the log: signed events missing, perhaps of these sessions: {numbers}",
+		Lost:     "signed events lost for good, perhaps of these sessions: from {numbers}",
 	},
-	to: " to ", rest: "and %s more combinations, of %s participants", clock: "2006-01-02 15:04:05 -07:00",
+	log: "log {log}: ",
+	to:  " to ", rest: "and %s more combinations, of %s participants", clock: "2006-01-02 15:04:05 -07:00",
 }
 
 var japanese = &words{
@@ -62,8 +64,10 @@ var japanese = &words{
 		Repeated: "セッション {session} の記録 {numbers} の順序が正しくない",
 		Unknown:  "セッション {session} の記録が一件もない",
 		Cut:      "署名済みの監査記録 {numbers} がない（これらのセッションのものかもしれない）",
+		Lost:     "署名済みの記録 {numbers} 以降が失われた（これらのセッションのものかもしれない）",
 	},
-	to: "〜", rest: "ほか%s通り、%s人", clock: "2006-01-02 15:04:05 -07:00",
+	log: "記録簿{log}：",
+	to:  "〜", rest: "ほか%s通り、%s人", clock: "2006-01-02 15:04:05 -07:00",
 }
 
 func (l Language) words() *words {

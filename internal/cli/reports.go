@@ -119,8 +119,9 @@ It exits with 1 and names the first bad index if anything differs.`, Args: cobra
 			return err
 		})
 		// Such a log is opened by nothing else, and most of all wants to be looked at.
-		if errors.Is(err, auditlog.ErrSigner) || errors.Is(err, auditlog.ErrAuthority) || errors.Is(err, auditlog.ErrBehindSigner) {
-			v.Report, err = installation.VerifyLog(cmd.Context(), a.dir, progress)
+		if errors.Is(err, auditlog.ErrSigner) || errors.Is(err, auditlog.ErrAuthority) || errors.Is(err, auditlog.ErrBehindSigner) ||
+			errors.Is(err, auditlog.ErrRestored) {
+			v.Report, v.Earlier, err = installation.VerifyLog(cmd.Context(), a.dir, progress)
 			v.Root = v.Report.Root.String()
 		}
 		bar.end()
@@ -146,6 +147,14 @@ func writeVerified(w io.Writer, v api.Verified, took time.Duration) {
 	if v.OK {
 		fmt.Fprintf(w, "The audit log is whole: %d events under the signed head, root %s (%d set events, %d tiles; %s).\n",
 			v.Size, v.Root, v.Sets, v.Tiles, took.Round(time.Millisecond))
+		for _, e := range v.Earlier {
+			fmt.Fprintf(w, "The log before, %s, is whole: %d events.\n", e.Origin, e.Report.Size)
+			if e.Lost && e.LostTo < 0 {
+				fmt.Fprintf(w, "  Events from %d on may have been signed and are lost, as the log after it says.\n", e.LostFrom)
+			} else if e.Lost {
+				fmt.Fprintf(w, "  Its events %d to %d were signed and are lost, as the log after it says.\n", e.LostFrom, e.LostTo)
+			}
+		}
 		return
 	}
 	fmt.Fprintf(w, "The audit log is NOT what was signed: %s.\n", v.Problem)

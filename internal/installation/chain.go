@@ -254,7 +254,7 @@ func RotateSigner(ctx context.Context, dir string, file []byte) (vkey string, er
 		if err := f.record(ctx, auditlog.PurposeRotate, rotation{a.Key, a.Next, ok.Note()}); err != nil {
 			return "", err
 		}
-		err = f.signer.AdoptKey()
+		err = f.signer.AdoptKey(a.Next)
 		return a.Next, err
 	})
 }

@@ -36,29 +36,24 @@ func recordRestored(ctx context.Context, signer *auditlog.Signer, log *auditlog.
 	return signer.EndRestored()
 }
 
-// settleRotation adopts the next key if the log names it, and forgets the change
-// if it doesn't: then its event was never recorded.
+// settleRotation adopts the key that the log names, and forgets the change if
+// it names none: then its event was never recorded.
 func (i *Installation) settleRotation(ctx context.Context, from int64) error {
-	next, err := i.Signer.NextKey()
-	if err != nil {
-		return err
-	}
-	found := false
-	err = auditlog.Tail(ctx, i.DB, i.Log.ID(), from, func(e *auditlog.Event) error {
+	next := ""
+	err := auditlog.Tail(ctx, i.DB, i.Log.ID(), from, func(e *auditlog.Event) error {
 		var d rotation
 		if e.Action == auditlog.System && e.Purpose == auditlog.PurposeRotate && json.Unmarshal(e.Detail, &d) == nil {
-			// Where the new one signs already, what was cut off came after.
-			found = found || d.Next == next || d.Next == i.Signer.VerifierKey()
+			next = d.Next
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if !found {
+	if next == "" {
 		return i.Signer.ForgetRotation()
 	}
-	if err := i.Signer.AdoptKey(); err != nil {
+	if err := i.Signer.AdoptKey(next); err != nil {
 		return fmt.Errorf("finish the change of the signer's key: %w", err)
 	}
 	return nil

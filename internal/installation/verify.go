@@ -3,7 +3,6 @@ package installation
 import (
 	"context"
 	"errors"
-	"path/filepath"
 
 	"azekura/auditlog"
 	"azekura/internal/db"
@@ -12,21 +11,20 @@ import (
 // VerifyLog verifies the audit log of an installation that can't be opened
 // because its log isn't what was signed. It needs no passphrase: the members of
 // set events stay sealed, and only their rows are counted.
-func VerifyLog(ctx context.Context, dir string, progress func(done, total int64)) (report auditlog.Report, err error) {
+func VerifyLog(ctx context.Context, dir string, progress func(done, total int64)) (report auditlog.Report, earlier []auditlog.Earlier, err error) {
 	config, err := ReadConfig(dir)
 	if err != nil {
-		return report, err
+		return report, nil, err
 	}
-	signer, err := auditlog.OpenSigner(filepath.Join(dir, "signer"))
+	signer, err := auditlog.OpenSigner(signerFolder(dir))
 	if err != nil {
-		return report, err
+		return report, nil, err
 	}
 	defer func() { err = errors.Join(err, signer.Close()) }()
 	d, err := db.Open(ctx, config.database(dir))
 	if err != nil {
-		return report, err
+		return report, nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	size, root := signer.Head()
-	return auditlog.Verify(ctx, d, config.LogID, size, root, auditlog.VerifyOptions{Progress: progress, Edge: signer.Edge()})
+	return auditlog.VerifyAll(ctx, d, config.LogID, signer, auditlog.VerifyOptions{Progress: progress})
 }
