@@ -148,7 +148,7 @@ func TestCosignaturesVerifyElsewhere(t *testing.T) {
 	// C2SP tlog-cosignature: key id, time, signature over a header and the text.
 	raw, err := base64.StdEncoding.DecodeString(strings.Fields(a.body)[2])
 	ok(t, err)
-	key, err := base64.StdEncoding.DecodeString(strings.Split(w.Keys[0], "+")[2])
+	key, err := base64.StdEncoding.DecodeString(strings.SplitN(w.Keys[0], "+", 3)[2])
 	ok(t, err)
 	message := fmt.Sprintf("cosignature/v1\ntime %d\n%s", binary.BigEndian.Uint64(raw[4:12]), n.Text)
 	if key[0] != 4 || !ed25519.Verify(key[1:], []byte(message), raw[12:]) {
