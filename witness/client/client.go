@@ -311,8 +311,7 @@ func (c *Client) take(r result) {
 	if r.err != nil {
 		if errors.Is(r.err, auditlog.ErrOtherHistory) {
 			c.refuse(fmt.Errorf("%w (the witness %s)", r.err, who.Name()))
-		}
-		if text := r.err.Error(); c.failed[r.who] != text && c.ctx.Err() == nil { // once, and not at every try
+		} else if text := r.err.Error(); c.failed[r.who] != text && c.ctx.Err() == nil { // once, and not at every try
 			c.failed[r.who] = text
 			c.o.LogError(fmt.Errorf("ask the witness %s: %w", who.Name(), r.err))
 		}
