@@ -21,7 +21,7 @@ func (s *Server) Log() http.Handler {
 
 // addLog puts the same on the operator's socket, for the commands that read it.
 func (s *Server) addLog(mux *http.ServeMux) {
-	for _, path := range []string{"/checkpoint", "/tile/", serve.KeysPath} {
+	for _, path := range []string{"/checkpoint", "/tile/", "/log/", serve.KeysPath} {
 		mux.Handle("GET "+path, s.log)
 	}
 }
@@ -29,9 +29,9 @@ func (s *Server) addLog(mux *http.ServeMux) {
 func (s *Server) publicLog() *http.ServeMux {
 	readers := &entryReaders{spans: map[readSpan]*recorded{}}
 	return serve.Handler(serve.Options{
-		Source: s.inst.Log, Checkpoint: s.inst.Published, Keys: s.inst.LogKeys,
-		Admit: func(ctx context.Context, token string, first, end int64) error {
-			return s.admit(ctx, readers, token, first, end)
+		Logs: s.inst.PublicLogs(), Keys: s.inst.LogKeys,
+		Admit: func(ctx context.Context, token string, log, first, end int64) error {
+			return s.admit(ctx, readers, token, readSpan{log: log, first: first}, end)
 		},
 		LogError: func(err error) { s.logError("-", err) },
 	})
@@ -39,7 +39,7 @@ func (s *Server) publicLog() *http.ServeMux {
 
 // admit lets an auditor read entries, after an event says so: one for each span
 // that a session reads, so that reading the log doesn't grow it as fast.
-func (s *Server) admit(ctx context.Context, readers *entryReaders, token string, first, end int64) error {
+func (s *Server) admit(ctx context.Context, readers *entryReaders, token string, span readSpan, end int64) error {
 	session, err := s.inst.Access.Authenticate(token)
 	if errors.Is(err, access.ErrNoSession) {
 		return serve.ErrNoSession
@@ -47,8 +47,8 @@ func (s *Server) admit(ctx context.Context, readers *entryReaders, token string,
 	if err != nil {
 		return err
 	}
-	event := session.Stamp(auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "entries", Request: request(ctx),
-		Detail: fmt.Appendf(nil, `{"entries":{"from":%d,"before":%d}}`, first, end)})
+	event := session.Stamp(auditlog.Event{Action: auditlog.Export, Outcome: "ok", Purpose: "entries", Request: request(ctx),
+		Detail: fmt.Appendf(nil, `{"entries":{"log":%d,"from":%d,"before":%d}}`, span.log, span.first, end)})
 	if session.Role() != "auditor" {
 		event.Action, event.Outcome = auditlog.Deny, "role"
 		if _, err := s.inst.Log.RecordOne(ctx, event); err != nil {
@@ -56,7 +56,8 @@ func (s *Server) admit(ctx context.Context, readers *entryReaders, token string,
 		}
 		return serve.ErrRole
 	}
-	return readers.once(ctx, readSpan{session.ID(), first}, func(ctx context.Context) error {
+	span.session = session.ID()
+	return readers.once(ctx, span, func(ctx context.Context) error {
 		_, err := s.inst.Log.RecordOne(ctx, event)
 		return err
 	})
@@ -70,8 +71,8 @@ type entryReaders struct {
 }
 
 type readSpan struct {
-	session auditlog.Session
-	first   int64
+	session    auditlog.Session
+	log, first int64
 }
 
 // recorded is closed once its event is durable, or couldn't be made so.

@@ -47,6 +47,8 @@ func TestPublicLog(t *testing.T) {
 			"/tile/0/000.p/7": {"application/octet-stream", "public, max-age=31536000, immutable"},
 			fmt.Sprintf("/tile/0/001.p/%d", size%256): {"application/octet-stream", "public, max-age=31536000, immutable"},
 			"/tile/1/000.p/1":                         {"application/octet-stream", "public, max-age=31536000, immutable"},
+			"/log/1/checkpoint":                       {"text/plain; charset=utf-8", "public, max-age=2"},
+			"/log/1/tile/0/000":                       {"application/octet-stream", "public, max-age=31536000, immutable"},
 			"/.well-known/azekura-log.json":           {"application/json", "public, max-age=2"},
 		} {
 			w := fetch(log, path, "")
@@ -66,7 +68,7 @@ func TestPublicLog(t *testing.T) {
 		for _, path := range []string{"/tile/0/002", "/tile/0/001", fmt.Sprintf("/tile/0/001.p/%d", size%256+1), "/tile/1/000.p/2", "/tile/1/000", "/tile/2/000.p/1",
 			"/tile/7/000", "/tile/63/000", "/tile/0/000.p/256", "/tile/0/0", "/tile/x", "/tile/", "/tile/data/000", "/tile/0/x999/x999/x999/x999/x999/999",
 			"/tile/entries/002", "/tile/entries/x999/x999/x999/x999/x999/999", "/", "/checkpoint/", "/v1/read", "/operator/staff", "/openapi.json", "/tile/0/../0/000",
-			"/.well-known/"} {
+			"/.well-known/", "/log/2/checkpoint", "/log/1", "/log/1/", "/log/1/.well-known/azekura-log.json", "/log/01/checkpoint", "/log/1/tile/0/002"} {
 			if w := fetch(log, path, ""); w.Code != http.StatusNotFound {
 				t.Errorf("%s: %d", path, w.Code)
 			} else {
@@ -130,7 +132,7 @@ func TestEntriesAreForAuditors(t *testing.T) {
 			t.Errorf("24 readings leave %d events", o.inst.Log.Signed()-size-1)
 		}
 		e, err := o.event(size + 1)
-		if err != nil || e.Outcome != "ok" || e.Purpose != "entries" || e.Staff != "s-2" || e.Role != "auditor" || string(e.Detail) != `{"entries":{"from":0,"before":65536}}` {
+		if err != nil || e.Action != auditlog.Export || e.Outcome != "ok" || e.Purpose != "entries" || e.Staff != "s-2" || e.Role != "auditor" || string(e.Detail) != `{"entries":{"log":1,"from":0,"before":65536}}` {
 			t.Errorf("a reading leaves %+v, %s, %v", e, e.Detail, err)
 		}
 		o.whole()

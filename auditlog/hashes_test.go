@@ -3,12 +3,18 @@ package auditlog_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"flag"
 	"math/rand"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"azekura/auditlog"
+	"azekura/internal/db"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -213,4 +219,70 @@ func TestHashesOfAnAlteredLog(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFormer reads a log that another continues, as it was when that began.
+func TestFormer(t *testing.T) {
+	onBoth(t, func(t *testing.T, in *installation) {
+		in.record(t, 600)
+		want := in.shadow(t)
+		size, root := in.signer.Head()
+		past := auditlog.Past{Kind: auditlog.Continue, LogID: 1, Origin: origin, Key: in.signer.VerifierKey(), Size: size, Root: root, Signed: size,
+			Checkpoint: string(in.signer.Checkpoint())}
+		ok(t, in.log.Close())
+		ok(t, in.signer.Close())
+		dir := filepath.Join(t.TempDir(), "signer")
+		_, err := auditlog.PrepareNext(dir, auditlog.NextOrigin(origin, 2), 2)
+		ok(t, err)
+		ok(t, auditlog.CreateNext(dir, []auditlog.Past{past}))
+		in.signer, err = auditlog.OpenSigner(dir)
+		ok(t, err)
+		in.log, err = auditlog.Open(t.Context(), in.d, auditlog.Options{ID: 2, Signer: in.signer, Now: time.Now, Rand: rand.New(rand.NewSource(1))})
+		ok(t, err)
+		_, err = in.log.RecordOne(t.Context(), event(person(1), 1))
+		ok(t, err)
+		former := in.log.Former(in.log.Past()[0])
+		if former.Signed() != size || in.log.Signed() != 1 {
+			t.Errorf("%d and %d events", former.Signed(), in.log.Signed())
+		}
+		for _, tile := range tlog.NewTiles(8, 0, size) {
+			data, err := tlog.ReadTileData(tile, want)
+			ok(t, err)
+			if got, err := former.Tile(t.Context(), tile); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("tile %+v: %v", tile, err)
+			}
+		}
+		if got, err := former.Bundle(t.Context(), tlog.Tile{H: 8, L: -1, N: 2, W: 88}); err != nil || !bytes.Equal(got, want.bundle(2, 88)) {
+			t.Errorf("its last bundle: %v", err)
+		}
+		if _, err := former.Tile(t.Context(), tlog.Tile{H: 8, N: 2, W: 89}); !errors.Is(err, auditlog.ErrBeyond) {
+			t.Errorf("a tile of the next log's size: %v", err)
+		}
+	})
+}
+
+// TestGoldenBundle: what is served of a line stays what it is, byte for byte.
+func TestGoldenBundle(t *testing.T) {
+	in := install(t, databaseURL(t, db.SQLite))
+	ok(t, in.log.Close())
+	var err error
+	clock := func() time.Time { return time.Date(2015, 5, 8, 1, 28, 0, 0, time.UTC) }
+	in.log, err = auditlog.Open(t.Context(), in.d, auditlog.Options{ID: 1, Signer: in.signer, Now: clock, Rand: rand.New(rand.NewSource(1))})
+	ok(t, err)
+	in.record(t, 3)
+	bundle, err := in.log.Bundle(t.Context(), tlog.Tile{H: 8, L: -1, W: 3})
+	ok(t, err)
+	tile, err := in.log.Tile(t.Context(), tlog.Tile{H: 8, W: 3})
+	ok(t, err)
+	// As hex, so that a change can be read in a review.
+	got := "tile/entries/000.p/3\n" + hex.Dump(bundle) + "tile/0/000.p/3\n" + hex.Dump(tile)
+	const golden = "testdata/tiles.golden"
+	if flag.Lookup("update").Value.String() == "true" {
+		ok(t, os.WriteFile(golden, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	ok(t, err)
+	if got != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
 }

@@ -48,6 +48,7 @@ type Options struct {
 
 // Log is the sequencer of one log. Its methods are safe for many callers.
 type Log struct {
+	*Reader
 	id     int64
 	db     db.DB
 	signer *Signer
@@ -64,7 +65,6 @@ type Log struct {
 
 	tree *tree // the sequencer's alone
 	seqs sequences
-	edge edge       // for readers
 	days sync.Mutex // one daily root at a time
 
 	alarms alarms
@@ -119,6 +119,7 @@ func Open(ctx context.Context, d db.DB, o Options) (*Log, error) {
 	}
 	l := &Log{id: o.ID, db: d, signer: o.Signer, now: o.Now, rand: o.Rand,
 		wake: make(chan struct{}, 1), toSigner: make(chan signJob, 4)}
+	l.Reader = l.reader()
 	if err := l.lead(ctx); err != nil {
 		return nil, err
 	}

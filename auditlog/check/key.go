@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,7 @@ import (
 type Keys struct {
 	Log       []note.Verifier // the log's own; one of them must have signed
 	Witnesses []note.Verifier
-	Need      int // how many of the witnesses must have cosigned
+	Need      int // how many of the witnesses must have cosigned, each name counted once
 }
 
 // The kinds of keys by the number that C2SP signed-note gives them.
@@ -138,7 +139,7 @@ func (k Keys) Open(checkpoint []byte) (Head, error) {
 			}
 		}
 		for _, v := range k.Witnesses {
-			if v.Name() == s.Name && v.KeyHash() == s.Hash {
+			if v.Name() == s.Name && v.KeyHash() == s.Hash && !slices.Contains(head.Witnesses, s.Name) {
 				head.Witnesses = append(head.Witnesses, s.Name)
 			}
 		}

@@ -32,7 +32,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Source is the part of an *auditlog.Log that is served.
+// Source is the part of an *auditlog.Reader that is served.
 type Source interface {
 	Signed() int64
 	Tile(context.Context, tlog.Tile) ([]byte, error)
@@ -47,23 +47,34 @@ var (
 
 // Keys is what the well-known file says.
 type Keys struct {
+	Log       int64    `json:"log"` // its number; it is at /log/<number>/ too, and will be there when another follows it
 	Origin    string   `json:"origin"`
 	Keys      []string `json:"keys"`                // the log's vkeys
 	Witnesses []string `json:"witnesses,omitempty"` // theirs
 	Need      int      `json:"need,omitempty"`      // how many of them cosign what is at /checkpoint
+	// Earlier are keys that signed this log's heads before, Former the logs that
+	// this one continues; of which nothing is lost, they are at /log/<number>/.
+	Earlier []auditlog.KeyPeriod `json:"earlier_keys,omitempty"`
+	Former  []auditlog.Past      `json:"former_logs,omitempty"`
 }
 
 // KeysPath is the well-known file's place.
 const KeysPath = "/.well-known/azekura-log.json"
 
-// Options are all that the handler can reach.
-type Options struct {
+// Log is one log that is served.
+type Log struct {
+	ID         int64
 	Source     Source
 	Checkpoint func() []byte // what is published: a signed head, cosigned if there are witnesses
-	Keys       func() Keys
-	// Admit lets a session read entries, and returns after it is recorded that it
-	// reads those from first on, before end.
-	Admit func(ctx context.Context, token string, first, end int64) error
+}
+
+// Options are all that the handler can reach.
+type Options struct {
+	Logs []Log // the one in force, and those that it continues
+	Keys func() Keys
+	// Admit lets a session read a log's entries, and returns after it is recorded
+	// that it reads those from first on, before end.
+	Admit func(ctx context.Context, token string, log, first, end int64) error
 	// LogError hears of failures that are told to nobody else.
 	LogError func(error)
 }
@@ -79,18 +90,28 @@ const (
 // session that reads any of so many entries, not one for each bundle.
 const Span = 1 << 16
 
-// Handler serves a log.
+// Handler serves each log under its number, and the first of the list at the top.
 func Handler(o Options) *http.ServeMux {
-	h := handler{o, make(chan struct{}, busy)}
+	slots := make(chan struct{}, busy)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /checkpoint", h.checkpoint)
-	mux.HandleFunc("GET /tile/{path...}", h.tile)
-	mux.HandleFunc("GET "+KeysPath, h.keys)
+	for i, log := range o.Logs {
+		h := handler{o, log, slots}
+		prefixes := []string{fmt.Sprintf("/log/%d", log.ID)}
+		if i == 0 {
+			prefixes = append(prefixes, "")
+			mux.HandleFunc("GET "+KeysPath, h.keys)
+		}
+		for _, prefix := range prefixes {
+			mux.HandleFunc("GET "+prefix+"/checkpoint", h.checkpoint)
+			mux.HandleFunc("GET "+prefix+"/tile/{path...}", h.tile)
+		}
+	}
 	return mux
 }
 
 type handler struct {
 	Options
+	log   Log
 	slots chan struct{}
 }
 
@@ -103,7 +124,7 @@ const (
 )
 
 func (h handler) checkpoint(w http.ResponseWriter, r *http.Request) {
-	send(w, "text/plain; charset=utf-8", cacheShort, h.Checkpoint())
+	send(w, "text/plain; charset=utf-8", cacheShort, h.log.Checkpoint())
 }
 
 func (h handler) keys(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +153,7 @@ func (h handler) tile(w http.ResponseWriter, r *http.Request) {
 		h.entries(w, r, t)
 		return
 	}
-	data, err := h.read(r.Context(), h.Source.Tile, t)
+	data, err := h.read(r.Context(), h.log.Source.Tile, t)
 	if err != nil {
 		h.fail(w, err)
 		return
@@ -143,7 +164,7 @@ func (h handler) tile(w http.ResponseWriter, r *http.Request) {
 func (h handler) entries(w http.ResponseWriter, r *http.Request, t tlog.Tile) {
 	w.Header().Set("Vary", "Authorization, Accept-Encoding")
 	first := t.N * 256
-	if size := h.Source.Signed(); t.N > size>>8 || first+int64(t.W) > size { // before anything is recorded
+	if size := h.log.Source.Signed(); t.N > size>>8 || first+int64(t.W) > size { // before anything is recorded
 		h.fail(w, auditlog.ErrBeyond)
 		return
 	}
@@ -153,10 +174,10 @@ func (h handler) entries(w http.ResponseWriter, r *http.Request, t tlog.Tile) {
 		return
 	}
 	from := first - first%Span
-	err := h.Admit(r.Context(), token, from, from+Span)
+	err := h.Admit(r.Context(), token, h.log.ID, from, from+Span)
 	var data []byte
 	if err == nil {
-		data, err = h.read(r.Context(), h.Source.Bundle, t)
+		data, err = h.read(r.Context(), h.log.Source.Bundle, t)
 	}
 	if err != nil {
 		h.fail(w, err)

@@ -51,8 +51,9 @@ func (s *source) Tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
 func (s *source) Bundle(ctx context.Context, t tlog.Tile) ([]byte, error) { return s.Tile(ctx, t) }
 
 func handler(s *source, told func(error)) http.Handler {
-	return serve.Handler(serve.Options{Source: s, Checkpoint: func() []byte { return nil }, Keys: func() serve.Keys { return serve.Keys{} },
-		Admit: func(context.Context, string, int64, int64) error { return nil }, LogError: told})
+	return serve.Handler(serve.Options{Logs: []serve.Log{{ID: 1, Source: s, Checkpoint: func() []byte { return nil }}},
+		Keys:  func() serve.Keys { return serve.Keys{} },
+		Admit: func(context.Context, string, int64, int64, int64) error { return nil }, LogError: told})
 }
 
 func get(ctx context.Context, h http.Handler, path string) *httptest.ResponseRecorder {

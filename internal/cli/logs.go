@@ -47,13 +47,23 @@ func (k *keyFlags) keys() (check.Keys, error) {
 	if keys.Witnesses, err = parseKeys(k.witnesses, check.ParseWitnessKey); err != nil {
 		return keys, fmt.Errorf("--witness: %w", err)
 	}
+	names := witnessNames(keys)
 	if keys.Need = k.need; k.need < 0 {
-		keys.Need = len(keys.Witnesses)
+		keys.Need = names
 	}
-	if keys.Need > len(keys.Witnesses) {
-		return keys, fmt.Errorf("--k %d: only %d witnesses are given", keys.Need, len(keys.Witnesses))
+	if keys.Need > names {
+		return keys, fmt.Errorf("--k %d: only %d witnesses are given", keys.Need, names)
 	}
 	return keys, nil
+}
+
+// witnessNames counts the witnesses, some of whom may have several keys.
+func witnessNames(k check.Keys) int {
+	names := map[string]bool{}
+	for _, v := range k.Witnesses {
+		names[v.Name()] = true
+	}
+	return len(names)
 }
 
 // parseKeys reads vkeys, each given as it is or in a file.
@@ -270,7 +280,7 @@ func writeWitnesses(w io.Writer, head check.Head, k check.Keys) {
 		fmt.Fprintln(w, "No witness was asked for: whether others are shown the same log can't be told by this.")
 		return
 	}
-	fmt.Fprintf(w, "Cosigned by %d of %d witnesses (%d wanted): %s.\n", len(head.Witnesses), len(k.Witnesses), k.Need, strings.Join(head.Witnesses, ", "))
+	fmt.Fprintf(w, "Cosigned by %d of %d witnesses (%d wanted): %s.\n", len(head.Witnesses), witnessNames(k), k.Need, strings.Join(head.Witnesses, ", "))
 }
 
 func (a *app) checkLogCommand() *cobra.Command {

@@ -1,11 +1,45 @@
 package installation
 
-import "azekura/auditlog/serve"
+import (
+	"slices"
 
-// Published is the head that the installation shows to the world.
-func (i *Installation) Published() []byte { return i.Log.Checkpoint() }
+	"azekura/auditlog/serve"
+)
 
-// LogKeys are the public keys by which to check it.
+// Published is the head that the installation shows to the world: the newest that
+// its witnesses cosigned, or where nobody cosigns, or nobody has yet, its own.
+func (i *Installation) Published() []byte {
+	if i.Witnesses != nil {
+		if cosigned := i.Witnesses.Status().Note; cosigned != "" {
+			return []byte(cosigned)
+		}
+	}
+	return i.Log.Checkpoint()
+}
+
+// LogKeys are the public keys by which to check it, and what came before.
 func (i *Installation) LogKeys() serve.Keys {
-	return serve.Keys{Origin: i.Signer.Origin(), Keys: []string{i.Signer.VerifierKey()}}
+	k := serve.Keys{Log: i.Log.ID(), Origin: i.Signer.Origin(), Keys: []string{i.Signer.VerifierKey()}, Earlier: i.Signer.Keys(), Former: i.Log.Past()}
+	if i.Witnesses != nil {
+		k.Need = i.Witnesses.Status().Need
+		for _, w := range i.Config.Witnesses.Witnesses {
+			k.Witnesses = append(k.Witnesses, w.Keys...)
+		}
+	}
+	return k
+}
+
+// PublicLogs are the log in force and, the newest first, those that it continues
+// and of which nothing is lost.
+func (i *Installation) PublicLogs() []serve.Log {
+	if i.Log == nil { // not open
+		return nil
+	}
+	logs := []serve.Log{{ID: i.Log.ID(), Source: i.Log, Checkpoint: i.Published}}
+	for _, p := range slices.Backward(i.Log.Past()) {
+		if !p.Lost() {
+			logs = append(logs, serve.Log{ID: p.LogID, Source: i.Log.Former(p), Checkpoint: func() []byte { return []byte(p.Checkpoint) }})
+		}
+	}
+	return logs
 }

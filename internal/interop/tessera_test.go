@@ -155,6 +155,18 @@ func TestCosignatures(t *testing.T) {
 		if _, err := k.Open(append(sign(signer, w1), sign(w1)[len(text)+1:]...)); err == nil {
 			t.Error("one witness counts twice")
 		}
+		// Nor is one by another of its keys, of the same name.
+		third, again, err := note.GenerateKey(twos(3), "w1.example.test")
+		ok(t, err)
+		v3, err := check.ParseWitnessKey(again)
+		ok(t, err)
+		w3, err := formats.NewSignerForCosignatureV1(third)
+		ok(t, err)
+		both := k
+		both.Witnesses = []note.Verifier{v1, v3}
+		if head, err := both.Open(sign(signer, w1, w3)); err == nil {
+			t.Errorf("one witness with two keys counts twice: %+v", head)
+		}
 		damaged := sign(signer, w1)
 		damaged[len(damaged)-9] ^= 1
 		if _, err := k.Open(damaged); err == nil {
