@@ -1,0 +1,249 @@
+package leakscan
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+
+	"azekura/register/normal"
+
+	"github.com/FastFilter/xorfilter"
+	"github.com/google/uuid"
+)
+
+// Index is an open index file. Its methods are safe for many callers. A file is
+// input from outside: whatever its bytes, a look-up stays within it.
+type Index struct {
+	keys   *Keys
+	head   head
+	data   []byte
+	unmap  func() error
+	shards [Kinds][]shard
+}
+
+// shard is one, its parts pointing into the file.
+type shard struct {
+	filter     xorfilter.BinaryFuse[uint8]
+	buckets    []byte
+	entries    []byte
+	bucketBits uint32
+}
+
+// Open maps an index and holds its sum against its head's, which the case's key
+// made.
+func Open(path string, keys *Keys) (*Index, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the index: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open the index: %w", err)
+	}
+	if info.Size() < headSize {
+		return nil, fmt.Errorf("%w (it is too short)", ErrIndex)
+	}
+	data, unmap, err := mapFile(file, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("map the index: %w", err)
+	}
+	x := &Index{keys: keys, data: data, unmap: unmap}
+	if err := x.read(); err != nil {
+		_ = unmap() // the error that counts is there
+		return nil, err
+	}
+	return x, nil
+}
+
+func (x *Index) read() error {
+	var err error
+	if x.head, err = decodeHead(x.data, x.keys, uint64(len(x.data))); err != nil {
+		return err
+	}
+	if x.head.normal != normal.Version {
+		return fmt.Errorf("the index was made under version %d of the rules for comparing texts, and this program has version %d: make it again with azekura leak index", x.head.normal, normal.Version)
+	}
+	sum := sha256.New()
+	_, _ = io.Copy(sum, bytes.NewReader(x.data[headSize:])) // neither side fails
+	if !bytes.Equal(sum.Sum(nil), x.head.sum[:]) {
+		return fmt.Errorf("%w (its sum is another)", ErrIndex)
+	}
+	row := x.data[x.head.table:]
+	for kind := range x.shards {
+		x.shards[kind] = make([]shard, 1<<x.head.bits[kind])
+		for i := range x.shards[kind] {
+			if err := x.readShard(&x.shards[kind][i], decodeRow(row)); err != nil {
+				return err
+			}
+			row = row[tableRow:]
+		}
+	}
+	return nil
+}
+
+func (x *Index) readShard(s *shard, r shardRow) error {
+	if r.count == 0 {
+		return nil
+	}
+	segment, segments := uint64(r.segment), uint64(r.segmentCount)
+	ok := r.bucketBits <= 31 && segment != 0 && segment&(segment-1) == 0 && segment <= 1<<18 &&
+		(segments+2)*segment <= uint64(r.filterLen) && segments > 0
+	if !ok {
+		return ErrIndex
+	}
+	var errs [3]error
+	var filter []byte
+	filter, errs[0] = x.cut(r.filter, uint64(r.filterLen))
+	s.buckets, errs[1] = x.cut(r.buckets, (1<<r.bucketBits+1)*4)
+	s.entries, errs[2] = x.cut(r.entries, uint64(r.count)*entrySize)
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	s.bucketBits = r.bucketBits
+	s.filter = xorfilter.BinaryFuse[uint8]{Seed: r.seed, SegmentLength: r.segment, SegmentLengthMask: r.segment - 1,
+		SegmentCount: r.segmentCount, SegmentCountLength: r.segmentCount * r.segment, Fingerprints: filter}
+	return nil
+}
+
+func (x *Index) cut(from, size uint64) ([]byte, error) {
+	if from > uint64(len(x.data)) || size > uint64(len(x.data))-from {
+		return nil, ErrIndex
+	}
+	return x.data[from : from+size : from+size], nil
+}
+
+// Close gives the file back.
+func (x *Index) Close() error { return x.unmap() }
+
+// People is how many people the index holds.
+func (x *Index) People() int64 { return int64(x.head.people) }
+
+// Case is the case that it was made for.
+func (x *Index) Case() string { return x.head.name }
+
+// Sum names the index: SHA-256 of its content.
+func (x *Index) Sum() [32]byte { return x.head.sum }
+
+// Size is the file's size in bytes.
+func (x *Index) Size() int64 { return int64(len(x.data)) }
+
+// Keys are the keys it was opened with.
+func (x *Index) Keys() *Keys { return x.keys }
+
+// Batch is how many tokens are best looked up at once: their loads run beside
+// each other.
+const Batch = 512
+
+// Filter appends to hits the positions of the tokens that the filter lets
+// through: all that are in the index, and one in 256 of the others.
+func (x *Index) Filter(kind Kind, tokens []uint64, hits []int32) []int32 {
+	shards, shardBits := x.shards[kind], x.head.bits[kind]
+	for i, token := range tokens {
+		s := &shards[shardOf(token, shardBits)]
+		if len(s.filter.Fingerprints) != 0 && s.filter.Contains(token) {
+			hits = append(hits, int32(i))
+		}
+	}
+	return hits
+}
+
+// Find appends the people who have a token: nobody, one, or all who share it.
+func (x *Index) Find(kind Kind, token uint64, people []uint32) []uint32 {
+	shardBits := x.head.bits[kind]
+	s := &x.shards[kind][shardOf(token, shardBits)]
+	if len(s.entries) == 0 {
+		return people
+	}
+	bucket, rest := place(token, shardBits, s.bucketBits)
+	le := binary.LittleEndian
+	from, to := le.Uint32(s.buckets[bucket*4:]), le.Uint32(s.buckets[bucket*4+4:])
+	if most := uint32(len(s.entries) / entrySize); to > most || from > to {
+		return people
+	}
+	found := false
+	for e := s.entries[from*entrySize : to*entrySize]; len(e) > 0; e = e[entrySize:] {
+		person := le.Uint32(e[3:])
+		switch same := uint32(e[0])|uint32(e[1])<<8|uint32(e[2])<<16 == rest; {
+		case same && (person>>31 == 0 || found):
+			found = true
+			if person &^= 1 << 31; uint64(person) < x.head.people {
+				people = append(people, person)
+			}
+		case found:
+			return people
+		}
+	}
+	return people
+}
+
+// Row is a person's record in the index.
+type Row struct {
+	person  uint32
+	id      uuid.UUID
+	mask    uint16
+	current []byte
+	past    []byte
+}
+
+// Person reads a person's record; not ok if the index has no such person.
+func (x *Index) Person(person uint32) (r Row, ok bool) {
+	if uint64(person) >= x.head.people {
+		return Row{}, false
+	}
+	at := binary.LittleEndian.Uint64(x.data[x.head.directory+uint64(person/everyPerch)*8:])
+	for n := uint32(0); ; n++ {
+		if at > x.head.directory || x.head.directory-at < 19 {
+			return Row{}, false
+		}
+		b := x.data[at:x.head.directory]
+		mask := binary.LittleEndian.Uint16(b[16:])
+		current := 2 * bits16(mask)
+		size := 19 + current + 3*int(b[18])
+		if size > len(b) {
+			return Row{}, false
+		}
+		if n == person%everyPerch {
+			return Row{person, uuid.UUID(b[:16]), mask, b[19 : 19+current], b[19+current : size]}, true
+		}
+		at += uint64(size)
+	}
+}
+
+// ID is the person's pseudonym.
+func (r *Row) ID() uuid.UUID { return r.id }
+
+// Match says whether a form is one of the person's, and whether a past one only.
+func (x *Index) Match(r *Row, tag Tag, form []byte) (match, past bool) {
+	t := x.keys.tagOf(r.person, tag, form)
+	if r.mask>>tag&1 != 0 {
+		at := 2 * bits16(r.mask&(1<<tag-1))
+		if binary.LittleEndian.Uint16(r.current[at:]) == t {
+			return true, false
+		}
+	}
+	for p := r.past; len(p) > 0; p = p[3:] {
+		if Tag(p[0]) == tag && binary.LittleEndian.Uint16(p[1:]) == t {
+			return true, true
+		}
+	}
+	return false, false
+}
+
+// Has says whether the index knows a current or a past value of the field.
+func (r *Row) Has(tag Tag) bool {
+	if r.mask>>tag&1 != 0 {
+		return true
+	}
+	for p := r.past; len(p) > 0; p = p[3:] {
+		if Tag(p[0]) == tag {
+			return true
+		}
+	}
+	return false
+}
