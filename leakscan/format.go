@@ -22,9 +22,10 @@ import (
 // A shard's filter is a binary fuse filter with 8 bits a fingerprint
 // (FastFilter/xorfilter, its parameters in the table's row). Its buckets are
 // chosen by the token's next bits; the bucket list says where each begins (4
-// bytes, and one more for the end). An entry is 7 bytes: the 24 bits of the token
+// bytes, and one more for the end). An entry is 6 bytes: the 16 bits of the token
 // after the bucket's, and the person (31 bits); the highest bit says that the
-// entry before has the same token, which is how people share one.
+// entry before has the same token, which is how people share one. What 16 bits let pass by
+// chance is found out by the person's tags.
 //
 // The head: magic, version of the rules of register/normal, people, where the
 // directory and the table are, log2 of the number of shards by kind, the case,
@@ -36,7 +37,7 @@ const (
 	macAt      = headSize - 32
 	sumAt      = macAt - 32
 	tableRow   = 64
-	entrySize  = 7
+	entrySize  = 6
 	everyPerch = 16 // people a directory entry
 	maxCase    = 64
 

@@ -99,7 +99,8 @@ func TestShared(t *testing.T) {
 	}
 	shared := 0
 	for form, people := range counts {
-		got := x.Find(leakscan.NameBirth, x.Keys().Token(leakscan.NameBirth, forms[form]), nil)
+		name := forms[form][:len(forms[form])-5]
+		got := confirmed(x, x.Find(leakscan.NameBirth, x.Keys().Token(leakscan.NameBirth, forms[form]), nil), leakscan.TagLoose, name)
 		if len(got) != len(people) {
 			t.Fatalf("an anchor of %d people finds %d", len(people), len(got))
 		}
@@ -110,6 +111,15 @@ func TestShared(t *testing.T) {
 	if shared == 0 {
 		t.Error("nobody shares a name and a birth: the test tests nothing")
 	}
+}
+
+// confirmed are the people whose tags say so too.
+func confirmed(x *leakscan.Index, people []uint32, tag leakscan.Tag, form []byte) []uint32 {
+	return slices.DeleteFunc(people, func(p uint32) bool {
+		r, ok := x.Person(p)
+		match, _ := x.Match(&r, tag, form)
+		return !ok || !match
+	})
 }
 
 // The same people give the same bytes, however many workers there are.
@@ -154,7 +164,8 @@ func TestShards(t *testing.T) {
 	}
 	x := leaktest.Open(t, path, key)
 	for i := range people {
-		if got := x.Find(leakscan.Number, keys.Token(leakscan.Number, []byte(people[i].Number)), nil); len(got) != 1 || got[0] != uint32(i) {
+		got := x.Find(leakscan.Number, keys.Token(leakscan.Number, []byte(people[i].Number)), nil)
+		if got = confirmed(x, got, leakscan.TagNumber, []byte(people[i].Number)); len(got) != 1 || got[0] != uint32(i) {
 			t.Fatalf("the number of person %d finds %d people", i, len(got))
 		}
 	}
@@ -226,7 +237,7 @@ func TestNumbersWithoutTheKey(t *testing.T) {
 	for i := range tries {
 		try(fmt.Appendf(nil, "%010d", i))
 	}
-	if found > 3 {
+	if found > 5+tries/100_000 {
 		t.Errorf("%d numbers of %d are found without the key", found, n+tries)
 	}
 	raw, err := os.ReadFile(leaktest.Build(t, 1, n, key, 1))

@@ -105,7 +105,7 @@ func shardOf(token uint64, shardBits uint8) uint64 {
 }
 
 // perBucket is about how many entries lie in a bucket.
-const perBucket = 16
+const perBucket = 32
 
 func makeShard(list []anchor, shardBits uint8) (madeShard, error) {
 	if len(list) == 0 {
@@ -125,7 +125,7 @@ func makeShard(list []anchor, shardBits uint8) (madeShard, error) {
 		}
 		bucket, rest := place(a.token, shardBits, bucketBits)
 		starts[bucket+1]++
-		s.entries = append(s.entries, byte(rest), byte(rest>>8), byte(rest>>16))
+		s.entries = append(s.entries, byte(rest), byte(rest>>8))
 		s.entries = binary.LittleEndian.AppendUint32(s.entries, person)
 	}
 	for i := range starts[1:] {
@@ -144,9 +144,9 @@ func makeShard(list []anchor, shardBits uint8) (madeShard, error) {
 	return s, nil
 }
 
-// place is a token's bucket in its shard, and the 24 bits after the bucket's.
+// place is a token's bucket in its shard, and the 16 bits after the bucket's.
 func place(token uint64, shardBits uint8, bucketBits uint32) (bucket uint64, rest uint32) {
 	t := token << shardBits
 	bucket = t >> 1 >> (63 - bucketBits)
-	return bucket, uint32(t << bucketBits >> 40)
+	return bucket, uint32(t << bucketBits >> 48)
 }

@@ -113,3 +113,27 @@ func utf8Prefix(b []byte, end bool) (n int, ok bool) {
 	}
 	return n, true
 }
+
+// AppendCP932 appends b, which is CP932, to out in UTF-8, user-defined characters
+// as U+E000 to U+E757. Not ok means that a byte isn't CP932's.
+func AppendCP932(out, b []byte) (_ []byte, ok bool) {
+	for len(b) > 0 {
+		n := 0
+		for n < len(b) && b[n] < utf8.RuneSelf {
+			n++
+		}
+		out = append(out, b[:n]...)
+		from := n
+		for n < len(b) && b[n] >= utf8.RuneSelf {
+			if b[n] < 0xA0 || b[n] > 0xDF {
+				n++ // the trail byte, which may be ASCII
+			}
+			n++
+		}
+		if out, ok = appendCP932(out, b[from:min(n, len(b))]); !ok {
+			return out, false
+		}
+		b = b[min(n, len(b)):]
+	}
+	return out, true
+}
