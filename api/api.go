@@ -28,6 +28,7 @@ import (
 	"azekura/internal/db"
 	"azekura/internal/installation"
 	"azekura/keyring"
+	"azekura/keyring/rotation"
 	"azekura/register"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -78,6 +79,7 @@ func (s *Server) Operator() http.Handler {
 	s.addStaff(api)
 	s.addAuditor(api)
 	s.addOperator(api)
+	s.addKeys(api)
 	s.addReports(api)
 	s.addLog(mux)
 	s.addBackup(api)
@@ -125,6 +127,7 @@ var statuses = []struct {
 	{access.ErrNotFound, http.StatusNotFound},
 	{register.ErrConflict, http.StatusConflict},
 	{access.ErrExists, http.StatusConflict},
+	{rotation.ErrBusy, http.StatusConflict},
 	{keyring.ErrShredded, http.StatusGone},
 	{register.ErrTampered, http.StatusInternalServerError},
 	{auditlog.ErrUncosigned, http.StatusServiceUnavailable},
@@ -134,6 +137,7 @@ var statuses = []struct {
 	{gate.ErrTooMany, http.StatusUnprocessableEntity},
 	{gate.ErrInvalid, http.StatusUnprocessableEntity},
 	{access.ErrInvalid, http.StatusUnprocessableEntity},
+	{rotation.ErrInvalid, http.StatusUnprocessableEntity},
 	{errOperator, http.StatusUnprocessableEntity},
 	{export.ErrInvalid, http.StatusUnprocessableEntity},
 	{auditlog.ErrNoDays, http.StatusNotFound},

@@ -17,8 +17,8 @@ var staffOperations = []string{"POST /v1/change", "POST /v1/check", "POST /v1/lo
 	"POST /v1/read", "POST /v1/search"}
 
 var operatorOperations = []string{
-	"GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",
-	"POST /operator/backup", "POST /operator/backup/rehearsed", "POST /operator/devices", "POST /operator/exposure", "POST /operator/imports", "POST /operator/imports/dry-run", "POST /operator/log/verify",
+	"GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/keys", "GET /operator/keys/rotations/{id}", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",
+	"POST /operator/backup", "POST /operator/backup/rehearsed", "POST /operator/devices", "POST /operator/exposure", "POST /operator/imports", "POST /operator/imports/dry-run", "POST /operator/keys/rotate", "POST /operator/log/verify",
 	"POST /operator/sessions", "POST /operator/sessions/{id}/close", "POST /operator/shred", "POST /operator/staff", "POST /operator/verify",
 }
 

@@ -126,7 +126,10 @@ type SetInfo struct {
 	Root  Hash   // RFC 6962 tree over the members
 	Job   string // the job that needs them
 	Opens bool   // whether the members are opened, or only written
-	Union field.Set
+	// Inside says that they are opened inside the gate, as for a change's index,
+	// and that nothing leaves it. Then Opens is false.
+	Inside bool
+	Union  field.Set
 }
 
 // maxLine bounds a line: C2SP tlog-tiles holds an entry in 64 KiB.
@@ -139,7 +142,7 @@ var ErrTooLong = errors.New("the event is longer than a log entry may be (64 KiB
 // exposure. A check that is asked, a change and a shredding tell that the person
 // is in the register; a check that is answered with yes tells the field as well,
 // for who asked now knows that what they said is so. A set event opens its fields
-// for each member.
+// for each member, unless they stay inside the gate.
 func (e *Event) Opened() field.Set {
 	switch e.Action {
 	case Read, Show:
@@ -275,6 +278,9 @@ func (s *SetInfo) append(b []byte) []byte {
 	b = appendText(b, "job", s.Job)
 	b = append(b, `,"opens":`...)
 	b = strconv.AppendBool(b, s.Opens)
+	if s.Inside {
+		b = append(b, `,"inside":true`...)
+	}
 	b = append(b, `,"fields":"`...)
 	b = append(b, s.Union.String()...)
 	return append(b, `"}`...)

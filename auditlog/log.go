@@ -320,6 +320,9 @@ func (e *entry) check() error {
 		if ev.Set != nil && (ev.Set.ID <= 0 || ev.Set.Root == (Hash{}) || !knownFields.Contains(ev.Set.Union)) {
 			return errors.New("a set event's writer must be finished, its id new, its members' fields known")
 		}
+		if ev.Set != nil && ev.Set.Opens && ev.Set.Inside {
+			return errors.New("a set event's members are opened for somebody or inside the gate, not both")
+		}
 		if err := ev.check(); err != nil {
 			return err
 		}

@@ -353,6 +353,8 @@ func (s *scanner) set() *SetInfo {
 	if !info.Opens {
 		s.want(`,"opens":false`)
 	}
+	info.Inside = s.maybe(`,"inside":true`)
+	s.bad = s.bad || info.Inside && info.Opens
 	s.want(`,"fields":"`)
 	names := string(s.until('"'))
 	for _, name := range strings.Split(names, ",") {

@@ -41,7 +41,7 @@ func receipt(e *Event, blocks [][32]byte) Receipt {
 			r.upTo |= masked
 		}
 	case Set:
-		if e.Set.Opens {
+		if e.Set.Opens || e.Set.Inside {
 			r.blocks = blocks
 		}
 	}

@@ -191,7 +191,7 @@ func inFiles(t *testing.T, r *room, what []byte) bool {
 // gone wants nothing left by which person n is found or opened.
 func (r *room) gone(t *testing.T, n int, a gate.Answer) {
 	t.Helper()
-	for _, table := range []string{"keyring_participant", "register_index"} {
+	for _, table := range []string{"keyring_participant", "register_index_1"} {
 		var rows int64
 		if err := r.DB.QueryRow(t.Context(), "SELECT count(*) FROM "+table+" WHERE participant_id = $1", []any{a.Participant[:]}, &rows); err != nil || rows != 0 {
 			t.Errorf("person %d has %d rows in %s: %v", n, rows, table, err)

@@ -161,10 +161,27 @@ func (g *Gate) open(ctx context.Context, s access.Session, event auditlog.Event,
 	if err := g.access.Still(s); err != nil {
 		return opened{}, err
 	}
-	if err := g.opener.Open(o.receipt, p.Key, o.list); err != nil {
+	if err := g.unseal(ctx, o.receipt, p.Key, o.list); err != nil {
 		return opened{}, fmt.Errorf("open the record of event %d: %w", o.receipt.Index(), err)
 	}
 	return o, nil
+}
+
+// unseal opens against a receipt. A data key that was wrapped anew since it was
+// fetched is fetched once more: a receipt speaks of values, not of keys.
+func (g *Gate) unseal(ctx context.Context, receipt auditlog.Receipt, key keyring.DataKey, list []opening.Value) error {
+	err := g.opener.Open(receipt, key, list)
+	if !errors.Is(err, keyring.ErrEpoch) {
+		return err
+	}
+	found, ferr := g.store.FetchRows(ctx, []uuid.UUID{key.ID})
+	if ferr != nil {
+		return ferr
+	}
+	if p := found[key.ID]; p != nil {
+		err = g.opener.Open(receipt, p.Key, list)
+	}
+	return err
 }
 
 // one finds the participant that a request names. A miss by ref is an event: it

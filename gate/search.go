@@ -73,7 +73,7 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	}
 	candidates := make([]Candidate, 0, len(shown)-1)
 	for i := 1; i < len(shown); i++ {
-		c, err := g.mask(receipts[i], shown[i])
+		c, err := g.mask(ctx, receipts[i], shown[i])
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +100,7 @@ func show(search auditlog.Event, p *register.Sealed) auditlog.Event {
 	return e
 }
 
-func (g *Gate) mask(receipt auditlog.Receipt, p *register.Sealed) (Candidate, error) {
+func (g *Gate) mask(ctx context.Context, receipt auditlog.Receipt, p *register.Sealed) (Candidate, error) {
 	c := Candidate{Participant: p.Key.ID, Mask: map[field.Field]string{}, Event: receipt.Index()}
 	var list []opening.Value
 	for _, f := range maskFields.Fields() {
@@ -112,7 +112,7 @@ func (g *Gate) mask(receipt auditlog.Receipt, p *register.Sealed) (Candidate, er
 			list = append(list, opening.Value{Field: f, Version: set, Sealed: sealed})
 		}
 	}
-	if err := g.opener.Open(receipt, p.Key, list); err != nil {
+	if err := g.unseal(ctx, receipt, p.Key, list); err != nil {
 		return c, fmt.Errorf("open the mask of event %d: %w", receipt.Index(), err)
 	}
 	for _, v := range list {

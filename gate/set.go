@@ -178,7 +178,7 @@ func (g *Gate) openBlock(ctx context.Context, setID, block int64, sealed []byte,
 			}
 			values = append(values, opening.Value{Field: f, Version: set, Sealed: sealed})
 		}
-		if err := g.opener.Open(receipts[i], p.Key, values); err != nil {
+		if err := g.unseal(ctx, receipts[i], p.Key, values); err != nil {
 			return nil, fmt.Errorf("open a member of event %d: %w", receipt.Index(), err)
 		}
 		list[i].Values = make(map[field.Field]string, len(values))

@@ -15,7 +15,6 @@ package keyring
 import (
 	"context"
 	"crypto/cipher"
-	"crypto/rand"
 	_ "embed"
 	"encoding/binary"
 	"errors"
@@ -28,7 +27,6 @@ import (
 
 	"github.com/google/uuid"
 	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
-	"google.golang.org/protobuf/proto"
 )
 
 //go:embed schema.sql
@@ -44,6 +42,10 @@ const (
 	domainMembers = "members" // seals set events' members
 	domainDigest  = "digest"  // compares imported records
 )
+
+// ErrEpoch means that a data key is wrapped under an epoch that was destroyed
+// meanwhile: it has been wrapped anew, so read its row again.
+var ErrEpoch = core.ErrEpoch
 
 // ErrShredded means that the participant's data key was destroyed.
 var ErrShredded = errors.New("the participant's data key was destroyed; nothing of theirs can be opened here")
@@ -65,20 +67,12 @@ type Token = [TokenSize]byte
 // keys are made once.
 func Create(ctx context.Context, q db.Querier, root wrapping.Wrapper, now time.Time) error {
 	for _, domain := range []string{domainData, domainIndex, domainMembers, domainDigest} {
-		key := make([]byte, core.KeySize)
-		_, _ = rand.Read(key) // never fails: the program ends instead
-		const epoch = 1
-		blob, err := root.Encrypt(ctx, key, wrapping.WithAad(domainPlace(domain, epoch)))
-		if err != nil {
-			return fmt.Errorf("wrap the %s key: %w", domain, err)
+		e, err := NewEpoch(ctx, root, domain, 1, now)
+		if err == nil {
+			err = e.Store(ctx, q)
 		}
-		raw, err := proto.Marshal(blob)
 		if err != nil {
 			return err
-		}
-		if _, err := q.Exec(ctx, "INSERT INTO keyring_key (domain, epoch, created_us, wrapped) VALUES ($1, $2, $3, $4)",
-			domain, epoch, now.UnixMicro(), raw); err != nil {
-			return fmt.Errorf("store the %s key: %w", domain, err)
 		}
 	}
 	return nil
@@ -90,45 +84,37 @@ func domainPlace(domain string, epoch int64) []byte {
 
 // Open unwraps the domain keys.
 func Open(ctx context.Context, q db.Querier, root wrapping.Wrapper) (*Ring, error) {
-	keys, err := domainKeys(ctx, q, root)
+	keys, err := domainKeys(ctx, q, root, func(string, int64) bool { return false })
 	if err != nil {
 		return nil, err
 	}
-	c, err := core.New(keys[domainData], keys[domainMembers][1], keys[domainDigest][1], keys[domainIndex][1])
+	c, err := core.New(keys[domainData], keys[domainMembers][1], keys[domainDigest][1], keys[domainIndex])
 	if err != nil {
 		return nil, fmt.Errorf("open the keyring: %w", err)
 	}
 	return &Ring{core: c}, nil
 }
 
-func domainKeys(ctx context.Context, q db.Querier, root wrapping.Wrapper) (map[string]map[int64][]byte, error) {
-	rows, err := q.Query(ctx, "SELECT domain, epoch, wrapped FROM keyring_key ORDER BY domain, epoch")
+// domainKeys unwraps the stored keys, by domain and epoch. Of those that are
+// held already it says only that they are there.
+func domainKeys(ctx context.Context, q db.Querier, root wrapping.Wrapper, held func(domain string, epoch int64) bool) (map[string]map[int64][]byte, error) {
+	list, err := stored(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("read the keyring: %w", err)
+		return nil, err
 	}
-	defer rows.Close()
 	keys := map[string]map[int64][]byte{}
-	for rows.Next() {
-		var domain string
-		var epoch int64
-		var raw []byte
-		if err := rows.Scan(&domain, &epoch, &raw); err != nil {
+	for _, s := range list {
+		if keys[s.domain] == nil {
+			keys[s.domain] = map[int64][]byte{}
+		}
+		if keys[s.domain][s.epoch] = nil; held(s.domain, s.epoch) {
+			continue
+		}
+		if keys[s.domain][s.epoch], err = s.unwrap(ctx, root); err != nil {
 			return nil, err
 		}
-		blob := &wrapping.BlobInfo{}
-		if err := proto.Unmarshal(raw, blob); err != nil {
-			return nil, fmt.Errorf("read the %s key of epoch %d: %w", domain, epoch, err)
-		}
-		key, err := root.Decrypt(ctx, blob, wrapping.WithAad(domainPlace(domain, epoch)))
-		if err != nil {
-			return nil, fmt.Errorf("unwrap the %s key of epoch %d: the root key or the row is not the right one: %w", domain, epoch, err)
-		}
-		if keys[domain] == nil {
-			keys[domain] = map[int64][]byte{}
-		}
-		keys[domain][epoch] = key
 	}
-	return keys, rows.Err()
+	return keys, nil
 }
 
 // DataKey is a participant's data key as it is stored: wrapped.
@@ -148,11 +134,11 @@ type Sealing struct {
 
 // NewParticipant makes a participant's data key, and the means to seal under it.
 func (r *Ring) NewParticipant(id uuid.UUID) (DataKey, Sealing, error) {
-	key, wrapped, err := r.core.NewDataKey(id, 1)
+	key, epoch, wrapped, err := r.core.NewDataKey(id, 1)
 	if err != nil {
 		return DataKey{}, Sealing{}, err
 	}
-	return DataKey{ID: id, No: 1, Epoch: r.core.Epoch(), Wrapped: wrapped}, Sealing{key: key, id: id, no: 1}, nil
+	return DataKey{ID: id, No: 1, Epoch: epoch, Wrapped: wrapped}, Sealing{key: key, id: id, no: 1}, nil
 }
 
 // Participant gives the means to seal more under a stored data key.
@@ -191,7 +177,16 @@ func Unpack(packed []byte, each func(f field.Field, sealed []byte)) error {
 	return nil
 }
 
-// Token is the blind index token of a normalised text; index names the index.
+// Index makes the tokens of one epoch of the index key.
+type Index = core.Index
+
+// Indexes are the epochs of the index in use: the complete one, in which look-ups
+// are made, and then, while the index key is changed, the one that is being
+// built. What is written is written for each.
+func (r *Ring) Indexes() []*Index { return r.core.Indexes() }
+
+// Token is the blind index token of a normalised text in the complete index;
+// index names the index.
 func (r *Ring) Token(index, text string) Token { return r.core.Token(index, text) }
 
 // Digest tells whether two records of a participant are the same, without
@@ -201,6 +196,10 @@ func (r *Ring) Digest(id uuid.UUID, record []byte) Token { return r.core.Digest(
 // MAC is the gate's word for a row of a table of a kind: who can't make it can't
 // alter the row unnoticed, nor insert one.
 func (r *Ring) MAC(kind string, text []byte) Token { return r.core.MAC(kind, text) }
+
+// Mark is a keyed mark of a text, for a job's own notes. A change of the index
+// key leaves it as it is.
+func (r *Ring) Mark(kind, text string) Token { return r.core.Mark(kind, text) }
 
 // SealMembers seals a block of a set event's members (auditlog.Sealer).
 func (r *Ring) SealMembers(setID, block int64, members []byte) []byte {

@@ -41,10 +41,12 @@ func (s *Store) Change(ctx context.Context, event auditlog.Event, p *Sealed, val
 	if err := s.free(ctx, p.Key.ID, forms); err != nil {
 		return auditlog.Receipt{}, err
 	}
-	if err := s.stands(ctx, p); err != nil {
+	now, err := s.stands(ctx, p)
+	if err != nil {
 		return auditlog.Receipt{}, err
 	}
-	return s.change(ctx, event, p, values, forms)
+	now.Known = p.Known
+	return s.change(ctx, event, now, values, forms)
 }
 
 // free refuses a ref or a number that is somebody else's.
@@ -66,21 +68,23 @@ func (s *Store) free(ctx context.Context, id uuid.UUID, forms []value.Form) erro
 	return nil
 }
 
-// stands refuses a participant who was changed or shredded since p was read.
-func (s *Store) stands(ctx context.Context, p *Sealed) error {
+// stands reads a participant again, whose data key may be wrapped anew by now,
+// and refuses one who was changed or shredded since p was read.
+func (s *Store) stands(ctx context.Context, p *Sealed) (*Sealed, error) {
 	now, err := s.FetchRows(ctx, []uuid.UUID{p.Key.ID})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	switch current := now[p.Key.ID]; {
+	current := now[p.Key.ID]
+	switch {
 	case current == nil:
-		return ErrNotFound
+		return nil, ErrNotFound
 	case current.Key.Wrapped == nil:
-		return keyring.ErrShredded
+		return nil, keyring.ErrShredded
 	case current.Latest() != p.Latest():
-		return ErrConflict
+		return nil, ErrConflict
 	}
-	return nil
+	return current, nil
 }
 
 func (s *Store) change(ctx context.Context, event auditlog.Event, p *Sealed, values []NewValue, forms []value.Form) (auditlog.Receipt, error) {
@@ -99,9 +103,7 @@ func (s *Store) change(ctx context.Context, event auditlog.Event, p *Sealed, val
 		event.Fields = append(event.Fields, auditlog.FieldVersion{Field: n.Field, Version: v.No})
 	}
 	var index rows
-	for _, form := range forms {
-		index.index = append(index.index, indexRow{s.token(form), id})
-	}
+	index.addForms(s.ring.Indexes(), id, forms)
 	tx, err := s.db.Begin(ctx)
 	if err != nil {
 		return auditlog.Receipt{}, err
@@ -143,7 +145,7 @@ func (s *Store) Shred(ctx context.Context, event auditlog.Event, p *Sealed, form
 		return auditlog.Receipt{}, err
 	}
 	defer s.turn.give()
-	if err := s.stands(ctx, p); err != nil {
+	if _, err := s.stands(ctx, p); err != nil {
 		return auditlog.Receipt{}, err
 	}
 	return s.shred(ctx, event, p.Key.ID, forms)
@@ -159,12 +161,8 @@ func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, f
 	if err == nil && n != 1 {
 		err = ErrNotFound
 	}
-	for _, form := range forms {
-		if err != nil {
-			break
-		}
-		token := s.token(form)
-		_, err = tx.Exec(ctx, "DELETE FROM register_index WHERE token = $1 AND participant_id = $2", token[:], bytes.Clone(id[:]))
+	if err == nil {
+		err = s.unindex(ctx, tx, id, forms)
 	}
 	if err != nil {
 		tx.Rollback()
@@ -180,4 +178,17 @@ func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, f
 		return r, fmt.Errorf("%w: %w", ErrRemains, err)
 	}
 	return r, nil
+}
+
+// unindex takes a participant's tokens out of every index in use.
+func (s *Store) unindex(ctx context.Context, tx db.Tx, id uuid.UUID, forms []value.Form) error {
+	for _, x := range s.ring.Indexes() {
+		for _, form := range forms {
+			t := token(x, form)
+			if _, err := tx.Exec(ctx, "DELETE FROM "+indexTable(x.Epoch())+" WHERE token = $1 AND participant_id = $2", t[:], bytes.Clone(id[:])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

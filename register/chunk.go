@@ -38,7 +38,8 @@ type step struct {
 	fields field.Set
 	record value.Record
 	award  string
-	tokens []keyring.Token
+	forms  []value.Form
+	tokens []keyring.Token // of the forms, in the complete index
 }
 
 // maxFormer bounds the versions, and so the memory and the rows, that one row
@@ -49,6 +50,7 @@ const maxFormer = 100
 const TooManyFormer value.Reason = "more than 100 former names and addresses"
 
 type chunk struct {
+	keys     keyring.State // under which the rows were sealed and indexed
 	rows     int64
 	end      int64 // byte after the last row
 	last     int64 // its number
@@ -57,7 +59,7 @@ type chunk struct {
 
 // prepare reads a chunk and seals it. Nothing is written yet.
 func (s *Store) prepare(reader *rowfile.Reader, dryRun bool) (*chunk, error) {
-	c := &chunk{incoming: make([]incoming, 0, chunkRows)}
+	c := &chunk{incoming: make([]incoming, 0, chunkRows), keys: s.ring.State()}
 	var row rowfile.Row
 	for len(c.incoming) < chunkRows {
 		err := reader.Next(&row)
@@ -99,17 +101,53 @@ func (in *incoming) judge(row *rowfile.Row, s *Store) {
 	for i := range in.steps {
 		st := &in.steps[i]
 		in.content = append(st.append(in.content), st.award...)
-		for _, form := range value.IndexForms(&st.record) {
-			token := s.token(form)
-			st.tokens = append(st.tokens, token)
+		st.forms = value.IndexForms(&st.record)
+	}
+	in.index(s.ring.Indexes()[0])
+}
+
+// index makes the row's tokens in an index.
+func (in *incoming) index(x *keyring.Index) {
+	for i := range in.steps {
+		st := &in.steps[i]
+		st.tokens = st.tokens[:0]
+		for _, form := range st.forms {
+			t := token(x, form)
+			st.tokens = append(st.tokens, t)
 			switch form.Kind {
 			case value.KindRef:
-				in.ref = token
+				in.ref = t
 			case value.KindNumber:
-				in.number = token
+				in.number = t
 			}
 		}
 	}
+}
+
+// renew prepares a chunk again if a key was changed since: nothing may be written
+// under one that is on its way out. Its caller has the turn, without which no
+// key is changed.
+func (c *chunk) renew(s *Store, dryRun bool) error {
+	now := s.ring.State()
+	if c.keys == now {
+		return nil
+	}
+	for i := range c.incoming {
+		in := &c.incoming[i]
+		if len(in.problems) > 0 {
+			continue
+		}
+		if c.keys.Index != now.Index {
+			in.index(s.ring.Indexes()[0])
+		}
+		if c.keys.Data != now.Data && !dryRun {
+			if err := in.seal(s.ring); err != nil {
+				return fmt.Errorf("seal row %d: %w", in.no, err)
+			}
+		}
+	}
+	c.keys = now
+	return nil
 }
 
 // steps are a row's versions: the state before the first former name or address
@@ -204,6 +242,9 @@ func (w *importer) write(ctx context.Context, c *chunk) error {
 		return err
 	}
 	defer w.store.turn.give()
+	if err := c.renew(w.store, w.options.DryRun); err != nil {
+		return err
+	}
 	next := w.at
 	next.Done, next.Rows = c.end, c.last
 	known, err := w.known(ctx, c)
@@ -238,7 +279,7 @@ func (w *importer) write(ctx context.Context, c *chunk) error {
 			next.Unchanged++
 			known.spoke(old, in)
 			w.accept(in)
-			out.addUnchanged(w.at.ID, in.ref)
+			out.addUnchanged(w.at.ID, w.mark(in, field.Ref))
 		default:
 			next.Updated++
 			fresh = false
@@ -266,7 +307,7 @@ func (w *importer) write(ctx context.Context, c *chunk) error {
 // in for those of earlier chunks.
 func (w *importer) accept(in *incoming) {
 	if w.options.DryRun {
-		w.seen[in.ref], w.seen[in.number] = true, true
+		w.seen[w.mark(in, field.Ref)], w.seen[w.mark(in, field.Number)] = true, true
 	}
 }
 
@@ -318,7 +359,7 @@ func (w *importer) news(ctx context.Context, in *incoming, p *Sealed) ([]step, e
 		}
 		for _, st := range former {
 			if slices.ContainsFunc(st.tokens, func(t keyring.Token) bool { return !indexed[t] }) {
-				list = append(list, step{fields: st.record.Fields(), record: st.record, tokens: st.tokens})
+				list = append(list, step{fields: st.record.Fields(), record: st.record, forms: st.forms, tokens: st.tokens})
 			}
 		}
 	}
@@ -359,10 +400,12 @@ func (w *importer) add(in *incoming, id uuid.UUID, list []step, versions []Versi
 		out.addVersion(id, v, w.store.mac(id, &v))
 		fields |= v.Fields
 	}
+	indexes := w.store.ring.Indexes()
 	for i := range list {
 		for _, token := range list[i].tokens {
-			out.index = append(out.index, indexRow{token, id})
+			out.addToken(indexes[0].Epoch(), token, id)
 		}
+		out.addForms(indexes[1:], id, list[i].forms)
 	}
 	set.Add(auditlog.Member{ID: id, Fields: fields, Version: versions[len(versions)-1].No})
 }

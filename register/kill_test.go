@@ -32,14 +32,14 @@ func TestKilled(t *testing.T) {
 	insttest.Each(t, func(t *testing.T, engine string) {
 		whole := insttest.New(t, engine)
 		file := insttest.File(t, mixed(t, killRows))
-		_, took := importIn(t, whole, file, 0)
+		_, took := insttest.InChild(t, whole, file, 0)
 		want, first := state(t, whole, file)
 		r := insttest.Random(t)
 		for kills := 0; kills < insttest.Soak(3, 30); {
 			dir := insttest.New(t, engine)
 			for killed := true; killed; {
 				after := time.Duration(1 + r.Int64N(int64(took)))
-				if killed, _ = importIn(t, dir, file, after); killed {
+				if killed, _ = insttest.InChild(t, dir, file, after); killed {
 					kills++
 				}
 			}

@@ -1,11 +1,11 @@
 package register
 
 import (
-	"bytes"
 	"context"
 
 	"azekura/internal/db"
 	"azekura/keyring"
+	"azekura/register/field"
 	"azekura/register/value"
 
 	"github.com/google/uuid"
@@ -43,12 +43,17 @@ func (k *known) spoke(row *knownRow, in *incoming) {
 func (w *importer) clash(in *incoming, k *known) []value.Problem {
 	byRef, byNumber := k.refs[in.ref], k.numbers[in.number]
 	switch {
-	case w.seen[in.ref], byRef != nil && (byRef.row != 0 || byRef.before):
+	case w.sawBefore(in, field.Ref), byRef != nil && (byRef.row != 0 || byRef.before):
 		return []value.Problem{{Column: "ref", Reason: sameRef}}
-	case w.seen[in.number], byNumber != nil && byNumber != byRef:
+	case w.sawBefore(in, field.Number), byNumber != nil && byNumber != byRef:
 		return []value.Problem{{Column: "number", Reason: othersNumber}}
 	}
 	return nil
+}
+
+// sawBefore tells whether an earlier row of a dry run had the same ref or number.
+func (w *importer) sawBefore(in *incoming, f field.Field) bool {
+	return w.options.DryRun && w.seen[w.mark(in, f)]
 }
 
 // Why a row can't stand beside others.
@@ -90,31 +95,43 @@ func (w *importer) known(ctx context.Context, c *chunk) (*known, error) {
 	if err := w.digests(ctx, people); err != nil {
 		return nil, err
 	}
-	return k, w.unchangedBefore(ctx, k)
+	return k, w.unchangedBefore(ctx, c, k)
 }
 
 // unchangedBefore marks those whom an earlier chunk found unchanged: no version
 // in the register says so.
-func (w *importer) unchangedBefore(ctx context.Context, k *known) error {
+func (w *importer) unchangedBefore(ctx context.Context, c *chunk, k *known) error {
 	if w.at.Unchanged == 0 || w.options.DryRun {
 		return nil
 	}
-	var refs [][]byte
-	for ref := range k.refs {
-		refs = append(refs, bytes.Clone(ref[:]))
+	var marks [][]byte
+	of := map[keyring.Token]*knownRow{}
+	for i := range c.incoming {
+		in := &c.incoming[i]
+		if row := k.refs[in.ref]; len(in.problems) == 0 && row != nil {
+			mark := w.mark(in, field.Ref)
+			of[mark], marks = row, append(marks, mark[:])
+		}
 	}
-	for len(refs) > 0 {
-		n := min(len(refs), 2048)
-		if err := w.eachUnchanged(ctx, refs[:n], func(ref keyring.Token) { k.refs[ref].before = true }); err != nil {
+	for len(marks) > 0 {
+		n := min(len(marks), 2048)
+		if err := w.eachUnchanged(ctx, marks[:n], func(mark keyring.Token) { of[mark].before = true }); err != nil {
 			return err
 		}
-		refs = refs[n:]
+		marks = marks[n:]
 	}
 	return nil
 }
 
-func (w *importer) eachUnchanged(ctx context.Context, refs [][]byte, f func(keyring.Token)) error {
-	in, args := w.store.db.In("token", 2, refs)
+// mark is a row's ref or number as the import's own notes hold it: as a token
+// that stays the same while the index key is changed.
+func (w *importer) mark(in *incoming, f field.Field) keyring.Token {
+	last := &in.steps[len(in.steps)-1].record
+	return w.store.ring.Mark(f.String(), last.Get(f))
+}
+
+func (w *importer) eachUnchanged(ctx context.Context, marks [][]byte, f func(keyring.Token)) error {
+	in, args := w.store.db.In("token", 2, marks)
 	rows, err := w.store.db.Query(ctx, "SELECT token FROM register_unchanged WHERE import_id = $1 AND "+in, append([]any{w.at.ID}, args...)...)
 	if err != nil {
 		return err
@@ -126,23 +143,6 @@ func (w *importer) eachUnchanged(ctx context.Context, refs [][]byte, f func(keyr
 			return err
 		}
 		f(keyring.Token(token))
-	}
-	return rows.Err()
-}
-
-func (s *Store) eachToken(ctx context.Context, tokens [][]byte, f func(keyring.Token, uuid.UUID)) error {
-	in, args := s.db.In("token", 1, tokens)
-	rows, err := s.db.Query(ctx, "SELECT token, participant_id FROM register_index WHERE "+in, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var token, id []byte
-		if err := rows.Scan(&token, &id); err != nil {
-			return err
-		}
-		f(keyring.Token(token), uuid.UUID(id))
 	}
 	return rows.Err()
 }

@@ -8,7 +8,6 @@
 package register
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -20,7 +19,6 @@ import (
 	"azekura/internal/db"
 	"azekura/keyring"
 	"azekura/register/field"
-	"azekura/register/value"
 
 	"github.com/google/uuid"
 )
@@ -32,7 +30,11 @@ var schema string
 var guardedSchema string
 
 // Migrations make this package's tables.
-var Migrations = []db.Migration{{Name: "register/1-first", SQL: schema}, {Name: "register/2-authority", SQL: guardedSchema}}
+var Migrations = []db.Migration{{Name: "register/1-first", SQL: schema}, {Name: "register/2-authority", SQL: guardedSchema},
+	{Name: "register/3-two-indexes", SQL: twoIndexes}}
+
+//go:embed two-indexes.sql
+var twoIndexes string
 
 var (
 	// ErrNotFound means that nobody is found by what was asked.
@@ -256,30 +258,6 @@ func fieldSet(mask int64) field.Set {
 	return field.Set(mask)
 }
 
-// Find lists the participants that an index form finds, at most limit of them.
-func (s *Store) Find(ctx context.Context, form value.Form, limit int) ([]uuid.UUID, error) {
-	token := s.token(form)
-	rows, err := s.db.Query(ctx, "SELECT participant_id FROM register_index WHERE token = $1 ORDER BY participant_id LIMIT $2", token[:], limit)
-	if err != nil {
-		return nil, fmt.Errorf("search the register: %w", err)
-	}
-	defer rows.Close()
-	var ids []uuid.UUID
-	for rows.Next() {
-		var id []byte
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("search the register: %w", err)
-		}
-		ids = append(ids, uuid.UUID(id))
-	}
-	return ids, rows.Err()
-}
-
-// token is an index form's blind token. Each kind of form has a key of its own.
-func (s *Store) token(form value.Form) keyring.Token {
-	return s.ring.Token(form.Kind.String(), form.Text)
-}
-
 // Count is the number of participants whose data key exists.
 func (s *Store) Count(ctx context.Context) (n int64, err error) {
 	err = s.db.QueryRow(ctx, "SELECT count(*) FROM keyring_participant", nil, &n)
@@ -318,98 +296,4 @@ func (s *Store) idsAfter(ctx context.Context, after []byte) (ids []uuid.UUID, ve
 		ids, versions = append(ids, uuid.UUID(id)), append(versions, version)
 	}
 	return ids, versions, rows.Err()
-}
-
-// The inserts, as columns.
-var (
-	insertKeys     = &db.Insert{Table: "keyring_participant", Columns: []string{"participant_id", "key_no", "epoch", "wrapped"}}
-	insertVersions = &db.Insert{Table: "register_version", Columns: []string{"participant_id", "version", "job", "fields", "digest", "packed", "mac"}}
-	insertIndex    = &db.Insert{Table: "register_index", Columns: []string{"token", "participant_id"}, Suffix: "ON CONFLICT DO NOTHING"}
-	insertSeen     = &db.Insert{Table: "register_unchanged", Columns: []string{"import_id", "token"}, Suffix: "ON CONFLICT DO NOTHING"}
-	insertNewIndex = &db.Insert{Table: "register_index", Columns: []string{"token", "participant_id"}}
-)
-
-// rows gathers what one transaction inserts.
-type rows struct {
-	keys struct {
-		id, wrapped [][]byte
-		no, epoch   []int64
-	}
-	versions struct {
-		id, digest, packed, mac [][]byte
-		no, job, fieldSet       []int64
-	}
-	index     []indexRow
-	unchanged struct {
-		job   []int64
-		token [][]byte
-	}
-}
-
-type indexRow struct {
-	token keyring.Token
-	id    uuid.UUID
-}
-
-func (r *rows) addKey(k keyring.DataKey) {
-	r.keys.id = append(r.keys.id, k.ID[:])
-	r.keys.wrapped = append(r.keys.wrapped, k.Wrapped)
-	r.keys.no = append(r.keys.no, k.No)
-	r.keys.epoch = append(r.keys.epoch, k.Epoch)
-}
-
-func (r *rows) addVersion(id uuid.UUID, v Version, mac keyring.Token) {
-	r.versions.id = append(r.versions.id, bytes.Clone(id[:]))
-	r.versions.no = append(r.versions.no, v.No)
-	r.versions.job = append(r.versions.job, v.Job)
-	r.versions.fieldSet = append(r.versions.fieldSet, int64(v.Fields))
-	r.versions.digest = append(r.versions.digest, v.Digest)
-	r.versions.packed = append(r.versions.packed, v.Packed)
-	r.versions.mac = append(r.versions.mac, bytes.Clone(mac[:]))
-}
-
-func (r *rows) addUnchanged(job int64, ref keyring.Token) {
-	r.unchanged.job = append(r.unchanged.job, job)
-	r.unchanged.token = append(r.unchanged.token, bytes.Clone(ref[:]))
-}
-
-// insert writes the rows. Index tokens go in sorted, so that neighbours in the
-// tree are written together. fresh says that every participant is new, so that
-// no token of theirs can be there already and COPY serves.
-func (r *rows) insert(ctx context.Context, to db.Querier, fresh bool) error {
-	if len(r.keys.id) > 0 {
-		if err := to.Insert(ctx, insertKeys, r.keys.id, r.keys.no, r.keys.epoch, r.keys.wrapped); err != nil {
-			return err
-		}
-	}
-	if len(r.versions.id) > 0 {
-		if err := to.Insert(ctx, insertVersions, r.versions.id, r.versions.no, r.versions.job,
-			r.versions.fieldSet, r.versions.digest, r.versions.packed, r.versions.mac); err != nil {
-			return err
-		}
-	}
-	if len(r.unchanged.job) > 0 {
-		if err := to.Insert(ctx, insertSeen, r.unchanged.job, r.unchanged.token); err != nil {
-			return err
-		}
-	}
-	slices.SortFunc(r.index, func(a, b indexRow) int {
-		if c := bytes.Compare(a.token[:], b.token[:]); c != 0 {
-			return c
-		}
-		return bytes.Compare(a.id[:], b.id[:])
-	})
-	r.index = slices.Compact(r.index)
-	tokens, ids := make([][]byte, len(r.index)), make([][]byte, len(r.index))
-	for i := range r.index {
-		tokens[i], ids[i] = r.index[i].token[:], r.index[i].id[:]
-	}
-	if len(tokens) == 0 {
-		return nil
-	}
-	into := insertIndex
-	if fresh {
-		into = insertNewIndex
-	}
-	return to.Insert(ctx, into, tokens, ids)
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -84,15 +83,7 @@ func (a *app) root(o *installation.CreateOptions, transit string) error {
 		o.Passphrase, err = root.Passphrase("A passphrase for the root key", true)
 		return err
 	}
-	raw, err := os.ReadFile(transit)
-	if err != nil {
-		return fmt.Errorf("read the KMS's settings: %w", err)
-	}
-	o.Transit = &root.TransitConfig{}
-	if err := json.Unmarshal(raw, o.Transit); err != nil {
-		return fmt.Errorf("read the KMS's settings: %w", err)
-	}
-	return nil
+	return readJSON(transit, &o.Transit)
 }
 
 func (a *app) migrateCommand() *cobra.Command {

@@ -86,6 +86,11 @@ type DB interface {
 	// Snapshot fixes one state of the database, to be read at leisure while
 	// others go on writing.
 	Snapshot(ctx context.Context) (*Snapshot, error)
+	// Empty removes a table's rows, and from its files; SQLite's write-ahead log
+	// keeps them until the next Scrub. On SQLite it goes by pieces along a BYTEA
+	// column that leads the primary key, so that others write between them.
+	// Killed half way, it can be run again.
+	Empty(ctx context.Context, table, along string) error
 	// Size is the database's size on disk in bytes.
 	Size(ctx context.Context) (int64, error)
 	// Pool is the driver's own handle, for River: *sql.DB or *pgxpool.Pool.

@@ -112,6 +112,12 @@ func (d *postgresDB) Scrub(ctx context.Context, table string) error {
 	return fmt.Errorf("the deleted row's place in table %s is free, and its bytes stay there until another row takes it; VACUUM FULL %s, when the table may be locked, takes them away", table, name)
 }
 
+// Empty gives the table new, empty files; the old ones are deleted.
+func (d *postgresDB) Empty(ctx context.Context, table, _ string) error {
+	_, err := d.pool.Exec(ctx, "TRUNCATE "+pgx.Identifier{table}.Sanitize())
+	return err
+}
+
 func (d *postgresDB) Begin(ctx context.Context) (Tx, error) {
 	select {
 	case d.begun <- struct{}{}:

@@ -116,6 +116,23 @@ func (d *sqliteDB) Scrub(ctx context.Context, _ string) error {
 	return err
 }
 
+// emptied is the number of rows that Empty removes at a time.
+const emptied = 4096
+
+func (d *sqliteDB) Empty(ctx context.Context, table, along string) error {
+	for n := int64(1); n > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var err error
+		if n, err = d.Exec(ctx, "DELETE FROM "+table+" WHERE "+along+" <= (SELECT max("+along+") FROM (SELECT "+along+" FROM "+table+
+			" ORDER BY "+along+" LIMIT $1))", int64(emptied)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (d *sqliteDB) Query(ctx context.Context, query string, args ...any) (Rows, error) {
 	return d.read.query(ctx, query, args)
 }

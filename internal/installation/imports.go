@@ -38,13 +38,16 @@ func (i *Installation) StartJobs(ctx context.Context) error {
 	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, job *river.Job[ImportArgs]) error {
 		return i.runImport(ctx, job.Args)
 	}))
+	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, job *river.Job[RotateArgs]) error {
+		return i.runRotation(ctx, job.Args)
+	}))
 	var err error
 	if i.Jobs, err = jobs.Start(context.WithoutCancel(ctx), i.DB, workers, i.jobGuard()); err != nil {
 		return err
 	}
 	i.onClose(func() error { return i.Jobs.Stop(context.WithoutCancel(ctx)) })
 	i.startDaily(ctx)
-	return nil
+	return i.resumeRotation(ctx)
 }
 
 // jobGuard lets only those jobs be worked that this installation queued.
@@ -94,10 +97,11 @@ func (i *Installation) runImport(ctx context.Context, args ImportArgs) error {
 	// One job at a time works at an import; another comes back and mostly finds
 	// it done. River's unique jobs would drop one that is asked for while the
 	// last one, which failed, isn't quite over.
-	if _, atWork := i.importing.LoadOrStore(args.ImportID, true); atWork {
+	work := fmt.Sprint("import ", args.ImportID)
+	if _, atWork := i.atWork.LoadOrStore(work, true); atWork {
 		return river.JobSnooze(time.Second)
 	}
-	defer i.importing.Delete(args.ImportID)
+	defer i.atWork.Delete(work)
 	at, err := i.Register.Import(ctx, args.ImportID)
 	if err != nil || at.Finished {
 		return err

@@ -27,7 +27,7 @@ func TestJobKilled(t *testing.T) {
 		r := insttest.Random(t)
 		killed, asked := 0, file
 		for range insttest.Soak(4, 30) {
-			if !runIn(t, dir, asked, time.Duration(1+r.Int64N(int64(800*time.Millisecond)))) {
+			if again, _ := insttest.InChild(t, dir, asked, time.Duration(1+r.Int64N(int64(800*time.Millisecond)))); !again {
 				break
 			}
 			killed, asked = killed+1, ""

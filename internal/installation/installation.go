@@ -29,6 +29,7 @@ import (
 	"azekura/internal/slotfile"
 	"azekura/keyring"
 	"azekura/keyring/root"
+	keyrotation "azekura/keyring/rotation"
 	"azekura/register"
 	"azekura/witness/client"
 
@@ -88,7 +89,7 @@ type CreateOptions struct {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(auditlog.Migrations, keyring.Migrations, access.Migrations, register.Migrations)
+	return slices.Concat(auditlog.Migrations, keyring.Migrations, access.Migrations, register.Migrations, keyrotation.Migrations)
 }
 
 // Create makes an installation. The settings file is written last: without it
@@ -262,14 +263,16 @@ type Installation struct {
 	Access   *access.Directory
 	Register *register.Store
 	Gate     *gate.Gate
+	Rotator  *keyrotation.Rotator
 	// Witnesses asks those that cosign; nil where the settings name none.
 	Witnesses *client.Client
 	Jobs      *jobs.Runner
 	// Trouble, when set before StartJobs, hears what went wrong in the background.
 	Trouble func(error)
 
-	importing sync.Map // ids of the imports that a job is at
-	closers   []func() error
+	atWork  sync.Map // what a job is at, so that no second one is
+	told    keyrotation.History
+	closers []func() error
 }
 
 // Open opens an installation for this process alone. passphrase is asked only
@@ -307,11 +310,11 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 		return err
 	}
 	i.onClose(i.Signer.Close)
-	wrapper, err := root.Open(ctx, i.Dir, i.Config.Root, passphrase)
-	if err != nil {
+	keys := &rootKeys{inst: i, passphrase: once(passphrase)}
+	defer keys.clear()
+	if err := keys.open(ctx); err != nil {
 		return err
 	}
-	i.onClose(func() error { return root.Close(context.WithoutCancel(ctx), wrapper) })
 	if i.DB, err = db.Open(ctx, i.Config.database(i.Dir)); err != nil {
 		return err
 	}
@@ -319,9 +322,16 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	if err := db.Migrate(ctx, i.DB, time.Now(), migrations()); err != nil {
 		return err
 	}
-	if i.Ring, err = keyring.Open(ctx, i.DB, wrapper); err != nil {
+	wrapper, err := keys.settle(ctx)
+	if err != nil {
 		return err
 	}
+	i.onClose(func() error {
+		if i.Rotator != nil { // which may have another by then
+			return i.Rotator.Close(context.WithoutCancel(ctx))
+		}
+		return root.Close(context.WithoutCancel(ctx), wrapper)
+	})
 	if i.Log, err = auditlog.Open(ctx, i.DB, auditlog.Options{ID: i.Config.LogID, Signer: i.Signer, Now: time.Now, Rand: rand.Reader}); err != nil {
 		return err
 	}
@@ -342,6 +352,9 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Register)
 	i.onClose(func() error { i.Gate.Close(); return nil })
+	if err := i.startRotator(ctx, keys, wrapper); err != nil {
+		return err
+	}
 	i.watch()
 	return nil
 }
@@ -360,7 +373,7 @@ func TradeMemoryForTime() (back func()) {
 
 // replay hands an event of authority to those whose state it is.
 func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Register.Replay(e))
+	return errors.Join(i.Access.Replay(e), i.Register.Replay(e), i.told.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }

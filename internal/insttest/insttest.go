@@ -16,6 +16,8 @@ import (
 	"azekura/access"
 	"azekura/internal/installation"
 	"azekura/internal/pgtest"
+	"azekura/keyring"
+	"azekura/keyring/root"
 )
 
 var passphrase = []byte("correct horse battery staple")
@@ -72,11 +74,31 @@ func Open(t testing.TB, dir string) *installation.Installation {
 
 // OpenDir opens one, for a process that isn't a test.
 func OpenDir(ctx context.Context, dir string) (*installation.Installation, error) {
-	return installation.Open(ctx, dir, Passphrase)
+	return OpenWith(ctx, dir, passphrase)
 }
 
 // Passphrase is that of every installation here.
 func Passphrase() ([]byte, error) { return bytes.Clone(passphrase), nil }
+
+// OpenWith opens one whose root key is under another passphrase by now.
+func OpenWith(ctx context.Context, dir string, passphrase []byte) (*installation.Installation, error) {
+	return installation.Open(ctx, dir, func() ([]byte, error) { return bytes.Clone(passphrase), nil })
+}
+
+// Keyring opens the keyring of an installation once more, as it is now, under the
+// passphrase that New gave it.
+func Keyring(t testing.TB, i *installation.Installation) *keyring.Ring {
+	t.Helper()
+	w, err := root.OpenFile(i.Dir, passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := keyring.Open(t.Context(), i.DB, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
 
 // Session opens a session for a staff member of a role at a device, both made
 // where they don't exist, and returns it with its token.

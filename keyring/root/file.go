@@ -52,7 +52,9 @@ type FileOptions struct {
 
 // CreateFile makes a root key and keeps it in dir. It replaces nothing: where a
 // root key is, it fails and leaves it.
-func CreateFile(dir string, o FileOptions) error {
+func CreateFile(dir string, o FileOptions) error { return createFile(dir, FileName, RecoveryName, o) }
+
+func createFile(dir, name, recoveryName string, o FileOptions) error {
 	to, err := o.recipient()
 	if err != nil {
 		return err
@@ -81,13 +83,13 @@ func CreateFile(dir string, o FileOptions) error {
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(dir, RecoveryName)
+		path := filepath.Join(dir, recoveryName)
 		if err := writeNew(path, copied); err != nil {
 			return err
 		}
 		written = append(written, path)
 	}
-	if err := writeNew(filepath.Join(dir, FileName), sealed); err != nil {
+	if err := writeNew(filepath.Join(dir, name), sealed); err != nil {
 		return undo(err)
 	}
 	return syncDir(dir)
@@ -95,24 +97,7 @@ func CreateFile(dir string, o FileOptions) error {
 
 // OpenFile opens the root key in dir.
 func OpenFile(dir string, passphrase []byte) (wrapping.Wrapper, error) {
-	if len(passphrase) == 0 {
-		return nil, fmt.Errorf("%w: it is empty", ErrPassphrase)
-	}
-	identity, err := age.NewScryptIdentity(string(passphrase))
-	if err != nil {
-		return nil, err
-	}
-	identity.SetMaxWorkFactor(maxWork)
-	path := filepath.Join(dir, FileName)
-	key, err := unseal(path, identity)
-	if errors.Is(err, age.ErrIncorrectIdentity) {
-		return nil, fmt.Errorf("%w in %s", ErrPassphrase, path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer clear(key)
-	return newLocal(key)
+	return openFile(filepath.Join(dir, FileName), passphrase)
 }
 
 // Recover opens the recovery copy with an age identity and puts the same root
@@ -128,8 +113,20 @@ func Recover(dir string, identities io.Reader, o FileOptions) error {
 	if err != nil {
 		return fmt.Errorf("read the recovery key: it isn't an age identity file: %w", err)
 	}
-	path := filepath.Join(dir, RecoveryName)
-	key, err := unseal(path, found...)
+	err = recoverFile(dir, RecoveryName, FileName, found, to, o.Recovery)
+	if _, staged, serr := Staged(dir); serr != nil || !staged {
+		return errors.Join(err, serr)
+	}
+	// A change of the root key was cut short: the keyring may be under either.
+	if nerr := recoverFile(dir, nextRecoveryName, nextFileName, found, to, o.Recovery); nerr == nil {
+		return nil
+	}
+	return err
+}
+
+func recoverFile(dir, from, into string, identities []age.Identity, to age.Recipient, recipient string) error {
+	path := filepath.Join(dir, from)
+	key, err := unseal(path, identities...)
 	if errors.Is(err, age.ErrIncorrectIdentity) {
 		return fmt.Errorf("the recovery key is not the one that %s was made for", path)
 	}
@@ -137,10 +134,10 @@ func Recover(dir string, identities io.Reader, o FileOptions) error {
 		return err
 	}
 	defer clear(key)
-	if err := replaceSealed(filepath.Join(dir, FileName), key, to); err != nil || o.Recovery == "" {
+	if err := replaceSealed(filepath.Join(dir, into), key, to); err != nil || recipient == "" {
 		return err
 	}
-	again, err := recovery(o.Recovery)
+	again, err := recovery(recipient)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,23 @@ func PassphraseFrom(variable, prompt string, confirm bool) ([]byte, error) {
 	return p, nil
 }
 
+// NewPassphrase asks for a new passphrase: the first line of a file, or where none
+// is named as Passphrase does.
+func NewPassphrase(prompt, file string) ([]byte, error) {
+	if file == "" {
+		return Passphrase(prompt, true)
+	}
+	p, err := passphraseFile("--passphrase-file", file)
+	if err == nil {
+		err = checkNew(p)
+	}
+	if err != nil {
+		clear(p)
+		return nil, err
+	}
+	return p, nil
+}
+
 func passphraseFile(variable, path string) ([]byte, error) {
 	text, err := readSecret(path, maxPassphrase)
 	if err != nil {

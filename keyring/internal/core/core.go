@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"hash"
 	"sync"
+	"sync/atomic"
 
 	"azekura/register/field"
 )
@@ -36,43 +37,40 @@ const (
 // ErrOpen means that a ciphertext isn't what was sealed in that place.
 var ErrOpen = errors.New("the envelope doesn't open: it was altered, moved, or sealed under another key")
 
+// ErrEpoch means that a key's epoch isn't in the keyring: it was destroyed after
+// everything under it had been wrapped anew, so who has read an old row must read
+// it again.
+var ErrEpoch = errors.New("the domain key of that epoch is destroyed or not in this keyring")
+
 // Of gives the opening half the core of a keyring.Ring, whose type this package
 // can't name. The keyring sets it.
 var Of func(ring any) *Core
 
 // Core holds the domain keys in use.
 type Core struct {
-	data    map[int64]cipher.AEAD // by epoch
-	newest  int64
+	epochs  atomic.Pointer[epochs]
 	members cipher.AEAD
-	digest  []byte
-	index   []byte
-	hmacs   sync.Map // label to *sync.Pool of hash.Hash
+	digest  macs
 }
 
-// New takes the domain keys: data by epoch, and one each of the others.
-func New(data map[int64][]byte, members, digest, index []byte) (*Core, error) {
-	c := &Core{data: map[int64]cipher.AEAD{}, digest: digest, index: index}
-	for epoch, key := range data {
-		aead, err := newAEAD(key)
-		if err != nil {
-			return nil, err
-		}
-		c.data[epoch] = aead
-		c.newest = max(c.newest, epoch)
-	}
-	if c.newest == 0 {
-		return nil, errors.New("the keyring has no data key: it wasn't made yet, or rows of keyring_key are gone")
+// New takes the domain keys: data and index by epoch, and one each of the
+// others.
+func New(data map[int64][]byte, members, digest []byte, index map[int64][]byte) (*Core, error) {
+	c := &Core{digest: macs{secret: digest}}
+	if err := c.Follow(data, index); err != nil {
+		return nil, err
 	}
 	// A missing key must not pass for an empty one: HMAC would take that, and
 	// make tokens that anybody can.
-	if len(digest) != KeySize || len(index) != KeySize || len(members) != KeySize {
-		return nil, errors.New("the keyring lacks a key: rows of keyring_key are gone; put them back from a copy")
+	if len(digest) != KeySize || len(members) != KeySize {
+		return nil, errLacks
 	}
 	var err error
 	c.members, err = newAEAD(members)
 	return c, err
 }
+
+var errLacks = errors.New("the keyring lacks a key: rows of keyring_key are gone; put them back from a copy")
 
 func newAEAD(key []byte) (cipher.AEAD, error) {
 	if len(key) != KeySize {
@@ -84,9 +82,6 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	}
 	return cipher.NewGCM(block)
 }
-
-// Epoch is the newest data epoch, under which new data keys are wrapped.
-func (c *Core) Epoch() int64 { return c.newest }
 
 func seal(aead cipher.AEAD, dst, plaintext, place []byte) []byte {
 	at := len(dst)
@@ -115,25 +110,47 @@ func keyPlace(id [16]byte, no, epoch int64) []byte {
 }
 
 // NewDataKey makes a participant's data key and wraps it under the newest epoch.
-func (c *Core) NewDataKey(id [16]byte, no int64) (key cipher.AEAD, wrapped []byte, err error) {
+func (c *Core) NewDataKey(id [16]byte, no int64) (key cipher.AEAD, epoch int64, wrapped []byte, err error) {
+	in := c.epochs.Load()
+	epoch = in.state.Data
 	raw := make([]byte, KeySize)
 	_, _ = rand.Read(raw)
 	key, err = newAEAD(raw)
-	return key, seal(c.data[c.newest], nil, raw, keyPlace(id, no, c.newest)), err
+	return key, epoch, seal(in.data[epoch], nil, raw, keyPlace(id, no, epoch)), err
 }
 
 // DataKey unwraps a participant's data key.
 func (c *Core) DataKey(id [16]byte, no, epoch int64, wrapped []byte) (cipher.AEAD, error) {
-	kek, ok := c.data[epoch]
-	if !ok {
-		return nil, fmt.Errorf("the data key of epoch %d is destroyed or not in this keyring", epoch)
-	}
 	var raw [KeySize]byte
-	key, err := open(kek, raw[:0], wrapped, keyPlace(id, no, epoch))
+	key, err := c.unwrap(raw[:0], id, no, epoch, wrapped)
 	if err != nil {
 		return nil, err
 	}
 	return newAEAD(key)
+}
+
+func (c *Core) unwrap(into []byte, id [16]byte, no, epoch int64, wrapped []byte) ([]byte, error) {
+	kek, ok := c.epochs.Load().data[epoch]
+	if !ok {
+		return nil, fmt.Errorf("%w: epoch %d", ErrEpoch, epoch)
+	}
+	return open(kek, into, wrapped, keyPlace(id, no, epoch))
+}
+
+// Rewrap wraps a participant's data key under another epoch. The key stays the
+// same, and so do the values under it.
+func (c *Core) Rewrap(id [16]byte, no, from, to int64, wrapped []byte) ([]byte, error) {
+	kek, ok := c.epochs.Load().data[to]
+	if !ok {
+		return nil, fmt.Errorf("%w: epoch %d", ErrEpoch, to)
+	}
+	var raw [KeySize]byte
+	key, err := c.unwrap(raw[:0], id, no, from, wrapped)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	return seal(kek, make([]byte, 0, KeySize+Overhead), key, keyPlace(id, no, to)), nil
 }
 
 func fieldPlace(buf *[64]byte, id [16]byte, f field.Field, version, keyNo int64) []byte {
@@ -172,32 +189,39 @@ func (c *Core) OpenMembers(setID, block int64, sealed []byte) ([]byte, error) {
 	return open(c.members, nil, sealed, membersPlace(setID, block))
 }
 
-// Token is the blind index token of a normalised text, under the index's own key.
-func (c *Core) Token(index, text string) [TokenSize]byte {
-	return c.mac("azekura index 1 "+index, c.index, []byte(text))
-}
-
 // Digest tells, to the holder of the key alone, whether two records of a
 // participant are the same.
 func (c *Core) Digest(id [16]byte, record []byte) [TokenSize]byte {
-	return c.mac("azekura digest 1", c.digest, append(append(make([]byte, 0, 16+len(record)), id[:]...), record...))
+	return c.digest.mac("azekura digest 1", append(append(make([]byte, 0, 16+len(record)), id[:]...), record...))
 }
 
 // MAC is the gate's word for a row of a table; kind says which table's, so that
 // one's doesn't pass for another's. Its key is derived from the digest domain's,
 // by a label of its own.
 func (c *Core) MAC(kind string, text []byte) [TokenSize]byte {
-	return c.mac("azekura authority 1 "+kind, c.digest, text)
+	return c.digest.mac("azekura authority 1 "+kind, text)
 }
 
-func (c *Core) mac(label string, secret, text []byte) (token [TokenSize]byte) {
-	pool, ok := c.hmacs.Load(label)
+// Mark is a keyed mark of a text, for a job's own notes. It isn't a token of
+// the index, and stays the same while the index key is changed.
+func (c *Core) Mark(kind, text string) [TokenSize]byte {
+	return c.digest.mac("azekura mark 1 "+kind, []byte(text))
+}
+
+// macs makes HMACs under keys that are derived from one secret by label.
+type macs struct {
+	secret []byte
+	pools  sync.Map // label to *sync.Pool of hash.Hash
+}
+
+func (m *macs) mac(label string, text []byte) (token [TokenSize]byte) {
+	pool, ok := m.pools.Load(label)
 	if !ok {
-		key, err := hkdf.Key(sha256.New, secret, nil, label, KeySize)
+		key, err := hkdf.Key(sha256.New, m.secret, nil, label, KeySize)
 		if err != nil { // only for a length that HKDF can't give
 			panic(err)
 		}
-		pool, _ = c.hmacs.LoadOrStore(label, &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }})
+		pool, _ = m.pools.LoadOrStore(label, &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }})
 	}
 	h := pool.(*sync.Pool).Get().(hash.Hash)
 	h.Reset()

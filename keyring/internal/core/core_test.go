@@ -20,7 +20,7 @@ func key(b byte) []byte { return bytes.Repeat([]byte{b}, KeySize) }
 
 func newCore(t testing.TB) *Core {
 	t.Helper()
-	c, err := New(map[int64][]byte{1: key(1), 2: key(2)}, key(3), key(4), key(5))
+	c, err := New(map[int64][]byte{1: key(1), 2: key(2)}, key(3), key(4), map[int64][]byte{1: key(5)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestFormat(t *testing.T) {
 		return plain
 	}
 
-	aead, wrapped, err := c.NewDataKey(id, 7)
+	aead, _, wrapped, err := c.NewDataKey(id, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestOnlyItsPlaceOpens(t *testing.T) {
 			}
 		}
 
-		aead, wrapped, err := c.NewDataKey(at.id, at.no)
+		aead, _, wrapped, err := c.NewDataKey(at.id, at.no)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestOnlyItsPlaceOpens(t *testing.T) {
 func TestKeysAreNotSharedBetweenUses(t *testing.T) {
 	c := newCore(t)
 	id := [16]byte{1}
-	_, wrapped, err := c.NewDataKey(id, 1)
+	_, _, wrapped, err := c.NewDataKey(id, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestKeysAreNotSharedBetweenUses(t *testing.T) {
 }
 
 func TestNoncesDiffer(t *testing.T) {
-	aead, _, err := newCore(t).NewDataKey([16]byte{1}, 1)
+	aead, _, _, err := newCore(t).NewDataKey([16]byte{1}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestNoncesDiffer(t *testing.T) {
 
 // TestSealAppends: sealing adds to what is there, and Overhead says how much.
 func TestSealAppends(t *testing.T) {
-	aead, _, err := newCore(t).NewDataKey([16]byte{1}, 1)
+	aead, _, _, err := newCore(t).NewDataKey([16]byte{1}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,16 +200,18 @@ func TestSealAppends(t *testing.T) {
 }
 
 func TestMissingKeysAreRefused(t *testing.T) {
-	data := map[int64][]byte{1: key(1)}
+	data, index := map[int64][]byte{1: key(1)}, map[int64][]byte{1: key(5)}
 	for name, parts := range map[string][4]any{
-		"no data key":      {map[int64][]byte{}, key(3), key(4), key(5)},
-		"a short data key": {map[int64][]byte{1: key(1)[:16]}, key(3), key(4), key(5)},
-		"no members key":   {data, []byte(nil), key(4), key(5)},
-		"no digest key":    {data, key(3), []byte(nil), key(5)},
-		"no index key":     {data, key(3), key(4), []byte(nil)},
-		"a long index key": {data, key(3), key(4), append(key(5), 0)},
+		"no data key":        {map[int64][]byte{}, key(3), key(4), index},
+		"a short data key":   {map[int64][]byte{1: key(1)[:16]}, key(3), key(4), index},
+		"no members key":     {data, []byte(nil), key(4), index},
+		"no digest key":      {data, key(3), []byte(nil), index},
+		"no index key":       {data, key(3), key(4), map[int64][]byte{}},
+		"an empty index key": {data, key(3), key(4), map[int64][]byte{1: nil}},
+		"three index keys":   {data, key(3), key(4), map[int64][]byte{1: key(5), 2: key(6), 3: key(7)}},
+		"a long index key":   {data, key(3), key(4), map[int64][]byte{1: append(key(5), 0)}},
 	} {
-		c, err := New(parts[0].(map[int64][]byte), parts[1].([]byte), parts[2].([]byte), parts[3].([]byte))
+		c, err := New(parts[0].(map[int64][]byte), parts[1].([]byte), parts[2].([]byte), parts[3].(map[int64][]byte))
 		if err == nil || c != nil {
 			t.Errorf("%s: accepted", name)
 		}
@@ -220,7 +222,7 @@ func TestMissingKeysAreRefused(t *testing.T) {
 // what to change of them, since each process of the fuzzer has its own keys.
 func FuzzOpen(f *testing.F) {
 	c := newCore(f)
-	aead, wrapped, err := c.NewDataKey([16]byte{1}, 1)
+	aead, _, wrapped, err := c.NewDataKey([16]byte{1}, 1)
 	if err != nil {
 		f.Fatal(err)
 	}
