@@ -70,7 +70,7 @@ func whyOf(file []byte) (string, error) {
 		return "", err
 	}
 	var a freeze
-	if err := json.Unmarshal(p.Body, &a); err != nil {
+	if err := json.Unmarshal(p.Body, &a); err != nil || p.Kind != kindFreeze {
 		return "", errors.New("that proposal isn't one to freeze a log")
 	}
 	return a.Why, nil
