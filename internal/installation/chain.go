@@ -268,10 +268,3 @@ func withFolder[T any](ctx context.Context, dir string, f func(*folder) (T, erro
 	defer func() { err = errors.Join(err, folder.close()) }()
 	return f(folder)
 }
-
-// finishFreeze goes on in the next log where a freeze was cut off behind its
-// event.
-func finishFreeze(ctx context.Context, dir string) error {
-	_, err := withFolder(ctx, dir, func(f *folder) (struct{}, error) { return struct{}{}, f.continueFrozen(ctx) })
-	return err
-}

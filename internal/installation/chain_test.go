@@ -183,6 +183,35 @@ func TestFreeze(t *testing.T) {
 	})
 }
 
+// TestFreezeByRule: what the settings say is done at the next start, and the event
+// says by what.
+func TestFreezeByRule(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := newOffice(t, engine, 5)
+		o.stop(t)
+		replaceInConfig(t, o.dir, `"log_id"`, `"freeze": {"events": 10}, "log_id"`)
+		o.start(t)
+		if o.Log.ID() != 1 {
+			t.Fatal("a log of fewer events was frozen")
+		}
+		o.read(t, 5)
+		o.stop(t)
+		if !o.start(t) || o.Log.ID() != 2 {
+			t.Fatalf("log %d", o.Log.ID())
+		}
+		o.read(t, 1)
+		mustVerify(t, o.Installation)
+		var line []byte
+		past := o.Log.Past()[0]
+		if err := o.DB.QueryRow(t.Context(), "SELECT line FROM log_event WHERE log_id = 1 AND idx = $1", []any{past.Size - 1}, &line); err != nil {
+			t.Fatal(err)
+		}
+		if e, err := auditlog.ParseLine(line); err != nil || e.Purpose != "freeze" || !strings.Contains(string(e.Detail), "by rule: it has") {
+			t.Errorf("%v %s", err, e.Detail)
+		}
+	})
+}
+
 // proof takes a proof of an event under the head of now, and returns what checks
 // it with what a sceptic had then.
 func proof(t *testing.T, i *installation.Installation, index int64) func(t *testing.T) {

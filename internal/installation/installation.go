@@ -58,6 +58,8 @@ type Config struct {
 	Incident string `json:"incident,omitempty"`
 	// Witnesses are who cosigns the log's heads; nil where nobody does.
 	Witnesses *client.Settings `json:"witnesses,omitempty"`
+	// Freeze says when the log ends by itself and goes on in the next.
+	Freeze *FreezeRule `json:"freeze,omitempty"`
 	// MadeUp marks a demo or a drill: its people are made up, and only there
 	// do the demo's shortcuts work.
 	MadeUp bool `json:"made_up,omitempty"`
@@ -280,10 +282,10 @@ type Installation struct {
 func Open(ctx context.Context, dir string, passphrase func() ([]byte, error)) (*Installation, error) {
 	i := &Installation{Dir: dir}
 	err := i.open(ctx, passphrase)
-	if errors.Is(err, auditlog.ErrFrozen) {
-		// A command began to go on in the next log, and was cut off.
+	var rule freezeDue
+	if errors.As(err, &rule) || errors.Is(err, auditlog.ErrFrozen) {
 		if err = i.Close(); err == nil {
-			err = finishFreeze(ctx, dir)
+			err = goOn(ctx, dir, string(rule))
 		}
 		if err == nil {
 			err = i.open(ctx, passphrase)

@@ -3,6 +3,7 @@ package installation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"azekura/auditlog"
@@ -14,6 +15,9 @@ import (
 func (i *Installation) settle(ctx context.Context) error {
 	if i.Log.Frozen() {
 		return auditlog.ErrFrozen
+	}
+	if why, err := i.freezeDue(ctx); err != nil || why != "" {
+		return errors.Join(err, why.orNil())
 	}
 	if restored, _ := i.Signer.Restored(); restored {
 		if err := recordRestored(ctx, i.Signer, i.Log); err != nil {
