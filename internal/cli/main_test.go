@@ -64,6 +64,8 @@ func TestScripts(t *testing.T) {
 			"getenv":      getenv,
 			"two-days":    twoDays,
 			"await-held":  awaitHeld,
+			"free-port":   freePort,
+			"await-url":   awaitURL,
 			"hold":        hold,
 			"release":     release,
 		},

@@ -190,7 +190,7 @@ runs must be started again.`,
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%d witnesses, of whom %d must cosign.\n", len(s.Witnesses), s.Quorum())
+		fmt.Fprintf(out, "%d of %d witnesses must cosign.\n", s.Quorum(), len(s.Witnesses))
 		a.sayRestart(out)
 		return nil
 	}
@@ -207,7 +207,7 @@ func (a *app) witnessForget() *cobra.Command {
 			if len(s.Witnesses) == 0 {
 				fmt.Fprintln(cmd.OutOrStdout(), "No witness is left: nobody cosigns this log.")
 			} else {
-				fmt.Fprintf(cmd.OutOrStdout(), "%d witnesses, of whom %d must cosign.\n", len(s.Witnesses), s.Quorum())
+				fmt.Fprintf(cmd.OutOrStdout(), "%d of %d witnesses must cosign.\n", s.Quorum(), len(s.Witnesses))
 			}
 			a.sayRestart(cmd.OutOrStdout())
 			return nil
