@@ -521,3 +521,66 @@ func TestFurtherApprover(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestChainTampered alters a frozen log, and what the next one says of it, with
+// full rights on the database: either is found, and named.
+func TestChainTampered(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := newOffice(t, engine, 5)
+		o.read(t, 4)
+		o.stop(t)
+		p := enrol(t, o.dir)
+		file, err := installation.ProposeFreeze(t.Context(), o.dir, "a test", "op-1", time.Hour)
+		if _, err := installation.Freeze(t.Context(), o.dir, p.approve(t, file, err)); err != nil {
+			t.Fatal(err)
+		}
+		o.start(t)
+		o.read(t, 2)
+		for name, c := range map[string]struct {
+			log, index int64
+			says       string
+		}{
+			"an old read":               {1, 5, "in the earlier log 1"},
+			"the freezing":              {1, o.Log.Past()[0].Size - 1, "in the earlier log 1"},
+			"the next's first event":    {2, 0, "event"},
+			"a read of the current log": {2, 1, "event"},
+		} {
+			var line []byte
+			where := "WHERE log_id = $1 AND idx = $2"
+			if err := o.DB.QueryRow(t.Context(), "SELECT line FROM log_event "+where, []any{c.log, c.index}, &line); err != nil {
+				t.Fatal(err)
+			}
+			set := func(line []byte) {
+				t.Helper()
+				if n, err := o.DB.Exec(t.Context(), "UPDATE log_event SET line = $3 "+where, c.log, c.index, line); err != nil || n != 1 {
+					t.Fatal(n, err)
+				}
+			}
+			forged := bytes.Clone(line)
+			forged[len(forged)-5] ^= 1 // in the salt
+			set(forged)
+			report, _, err := auditlog.VerifyAll(t.Context(), o.DB, o.Log.ID(), o.Signer, auditlog.VerifyOptions{})
+			if err != nil || report.OK || !strings.Contains(report.Problem, c.says) {
+				t.Errorf("%s altered: %v, %+v", name, err, report)
+			}
+			set(line)
+			mustVerify(t, o.Installation)
+		}
+		// The signer's folder says what came before; without it nothing that was
+		// granted then is believed.
+		o.stop(t)
+		past := filepath.Join(o.dir, "signer", "past")
+		if err := os.Rename(past, past+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := insttest.OpenDir(t.Context(), o.dir); !errors.Is(err, auditlog.ErrAuthority) {
+			t.Error("opened without knowing of the log before:", err)
+		}
+		if err := os.Rename(past+".away", past); err != nil {
+			t.Fatal(err)
+		}
+		if !o.start(t) {
+			t.Error("the session ended")
+		}
+	})
+}
