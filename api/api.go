@@ -141,6 +141,7 @@ var statuses = []struct {
 	{errOperator, http.StatusUnprocessableEntity},
 	{export.ErrInvalid, http.StatusUnprocessableEntity},
 	{auditlog.ErrNoDays, http.StatusNotFound},
+	{auditlog.ErrNoLog, http.StatusNotFound},
 	{context.Canceled, 499},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable},
 }

@@ -19,6 +19,7 @@ import (
 
 // ExportRequest asks for the log's events in another form.
 type ExportRequest struct {
+	Log         int64     `json:"log,omitempty" minimum:"0" doc:"a log that the present one continues; 0 is the present one"`
 	Format      string    `json:"format" enum:"ocsf,fhir,csv"`
 	Since       time.Time `json:"since,omitzero" doc:"the first moment that counts"`
 	Until       time.Time `json:"until,omitzero" doc:"the first moment that doesn't"`
@@ -30,6 +31,7 @@ type ExportRequest struct {
 
 // CompleteRequest asks for a proof that nothing of a subject's is missing.
 type CompleteRequest struct {
+	Log         int64  `json:"log,omitempty" minimum:"0" doc:"a log that the present one continues; 0 is the present one"`
 	Participant string `json:"participant,omitempty" maxLength:"36" doc:"a pseudonym"`
 	Session     string `json:"session,omitempty" maxLength:"32"`
 	From        string `json:"from,omitempty" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" patternDescription:"a day" maxLength:"10" doc:"the first day, UTC; the log's first otherwise"`
@@ -57,7 +59,7 @@ func (s *Server) export(ctx context.Context, in *staffInput[ExportRequest]) (*hu
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
-	q := export.Query{Format: r.Format, Since: r.Since, Until: r.Until, Staff: r.Staff, ExpandSets: r.ExpandSets, Request: request(ctx)}
+	q := export.Query{Log: r.Log, Format: r.Format, Since: r.Since, Until: r.Until, Staff: r.Staff, ExpandSets: r.ExpandSets, Request: request(ctx)}
 	if q.Participant, err = pseudonym(r.Participant); err == nil && r.Session != "" {
 		if q.Session, err = auditlog.ParseSession(r.Session); err != nil {
 			err = fmt.Errorf("%w: %w", gate.ErrInvalid, err)
@@ -111,14 +113,17 @@ func (s *Server) complete(ctx context.Context, in *staffInput[CompleteRequest]) 
 		err = fmt.Errorf("%w: ask about one participant or one session", gate.ErrInvalid)
 	}
 	if err == nil {
-		err = export.Proof(ctx, s.inst.Log, session, subject, r.From, r.To, request(ctx))
+		_, err = s.inst.Log.History(r.Log)
+	}
+	if err == nil {
+		err = export.Proof(ctx, s.inst.Log, session, subject, r.Log, r.From, r.To, request(ctx))
 	}
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
 	return &huma.StreamResponse{Body: func(out huma.Context) {
 		out.SetHeader("Content-Type", "application/x-ndjson")
-		o := auditlog.CompleteOptions{From: r.From, To: r.To, OpenMembers: s.inst.Gate.OpenMembers}
+		o := auditlog.CompleteOptions{Log: r.Log, From: r.From, To: r.To, OpenMembers: s.inst.Gate.OpenMembers}
 		w := patient(out)
 		if _, err := s.inst.Log.ProveComplete(ctx, subject, o, w); err != nil {
 			// A proof without its end is none; this says why.

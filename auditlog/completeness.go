@@ -21,6 +21,9 @@ var ErrNoDays = errors.New("no day of that range is over and has its root in the
 
 // CompleteOptions say which days a proof covers, and who opens sets' members.
 type CompleteOptions struct {
+	// Log is the number of a log that this one continues; 0 is this one. Each has
+	// numbers of its own, which begin with 1.
+	Log int64
 	// From and To are the first and the last day, as 2026-11-22 (UTC); "" is the
 	// log's first, and its last that is over.
 	From, To string
@@ -33,8 +36,8 @@ type CompleteOptions struct {
 // subject's is missing. Its memory doesn't grow with the log, and the time that it
 // takes is that of reading those days.
 func (l *Log) ProveComplete(ctx context.Context, subject complete.Subject, o CompleteOptions, to io.Writer) (complete.End, error) {
-	p := &prover{log: l, subject: subject, o: o, to: bufio.NewWriterSize(to, 1<<16)}
-	if err := p.start(); err != nil {
+	p := &prover{subject: subject, o: o, to: bufio.NewWriterSize(to, 1<<16)}
+	if err := p.start(l); err != nil {
 		return complete.End{}, err
 	}
 	if err := p.days(ctx); err != nil {
@@ -46,8 +49,39 @@ func (l *Log) ProveComplete(ctx context.Context, subject complete.Subject, o Com
 	return p.end, errors.Join(p.write(complete.Record{End: &p.end}), p.to.Flush())
 }
 
+// History is this log or one that it continues, to be read.
+type History struct {
+	*Reader
+	Origin     string
+	Checkpoint []byte // its last signed head
+	key        string
+}
+
+// ErrNoLog means that there is no log of a number, or that its end is lost.
+var ErrNoLog = errors.New("no log of that number is there, or its end is lost")
+
+// History reads this log (0, or its own number), or one that it continues and of
+// which nothing is lost.
+func (l *Log) History(number int64) (History, error) {
+	if number == 0 || number == l.id {
+		return History{l.Reader, l.signer.Origin(), l.Checkpoint(), l.signer.VerifierKey()}, nil
+	}
+	for _, p := range l.Past() {
+		if p.LogID == number && !p.Lost() {
+			return History{l.Former(p), p.Origin, []byte(p.Checkpoint), p.Key}, nil
+		}
+	}
+	return History{}, ErrNoLog
+}
+
+// SetBlocks calls f with the sealed blocks of a set from one number up to another,
+// and refuses a gap.
+func (r *Reader) SetBlocks(ctx context.Context, setID, from, to int64, f func(block int64, sealed []byte) error) error {
+	return eachBlock(ctx, r.q, r.logID, setID, from, to, f)
+}
+
 type prover struct {
-	log     *Log
+	log     *Reader
 	subject complete.Subject
 	kind    byte
 	id      []byte
@@ -61,7 +95,7 @@ type prover struct {
 	end     complete.End
 }
 
-func (p *prover) start() (err error) {
+func (p *prover) start(l *Log) (err error) {
 	switch p.subject.Kind {
 	case complete.Participant:
 		p.kind = 'p'
@@ -81,11 +115,15 @@ func (p *prover) start() (err error) {
 	if err != nil {
 		return err
 	}
-	checkpoint := p.log.Checkpoint()
-	if p.size, _, err = OpenCheckpoint(checkpoint, p.log.signer.Origin(), p.log.signer.VerifierKey()); err != nil {
+	h, err := l.History(p.o.Log)
+	if err != nil {
 		return err
 	}
-	return p.write(complete.Record{Head: &complete.Head{Version: 1, Subject: p.subject, Checkpoint: string(checkpoint)}})
+	p.log = h.Reader
+	if p.size, _, err = OpenCheckpoint(h.Checkpoint, h.Origin, h.key); err != nil {
+		return err
+	}
+	return p.write(complete.Record{Head: &complete.Head{Version: 1, Subject: p.subject, Checkpoint: string(h.Checkpoint)}})
 }
 
 func (p *prover) write(r complete.Record) error {
@@ -196,7 +234,7 @@ func (p *prover) events(ctx context.Context, first, last int64) error {
 			s, _ := ParseSession(p.subject.ID)
 			sql, id = selectOfSession, int64(s)
 		}
-		list, err := p.log.lines(ctx, sql, p.log.id, id, first, min(first+page-1, last))
+		list, err := p.log.lines(ctx, sql, p.log.logID, id, first, min(first+page-1, last))
 		if err != nil {
 			return err
 		}
@@ -220,7 +258,7 @@ func (p *prover) memberships(ctx context.Context) error {
 		return nil
 	}
 	for _, index := range p.sets {
-		list, err := p.log.lines(ctx, "SELECT idx, line FROM log_event WHERE log_id = $1 AND idx = $2", p.log.id, index)
+		list, err := p.log.lines(ctx, "SELECT idx, line FROM log_event WHERE log_id = $1 AND idx = $2", p.log.logID, index)
 		if err != nil {
 			return err
 		}
@@ -257,8 +295,8 @@ type foundLine struct {
 }
 
 // lines reads a few lines, whole, so that no connection is held meanwhile.
-func (l *Log) lines(ctx context.Context, sql string, args ...any) (list []foundLine, err error) {
-	rows, err := l.db.Query(ctx, sql, args...)
+func (r *Reader) lines(ctx context.Context, sql string, args ...any) (list []foundLine, err error) {
+	rows, err := r.q.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -284,11 +322,11 @@ type foundMember struct {
 // findMember looks for a participant in a set, and proves their place under its
 // root. It refuses a set whose members don't come to that root: whom it holds
 // can't be told then.
-func (l *Log) findMember(ctx context.Context, info *SetInfo, id ID, open func(setID, block int64, sealed []byte) ([]byte, error)) (*foundMember, error) {
+func (r *Reader) findMember(ctx context.Context, info *SetInfo, id ID, open func(setID, block int64, sealed []byte) ([]byte, error)) (*foundMember, error) {
 	var found *foundMember
 	var blocks, own []Hash // the blocks' roots, and the leaves of the block that holds the member
 	check := NewCheckSet()
-	err := EachBlock(ctx, l.db, l.id, info.ID, func(block int64, sealed []byte) error {
+	err := EachBlock(ctx, r.q, r.logID, info.ID, func(block int64, sealed []byte) error {
 		encoded, err := open(info.ID, block, sealed)
 		if err != nil {
 			return err

@@ -25,7 +25,13 @@ const dayLayout = "2006-01-02"
 // midnight (UTC), so that every event is in one day, whatever a clock did. It may
 // be called at any time and by several callers; a run that was killed leaves
 // nothing behind, and days that were missed are caught up with.
-func (l *Log) Daily(ctx context.Context) (recorded int, err error) {
+func (l *Log) Daily(ctx context.Context) (recorded int, err error) { return l.roots(ctx, false) }
+
+// LastDay records the roots that are due, and that of the day under way, for a log
+// that is about to end.
+func (l *Log) LastDay(ctx context.Context) (recorded int, err error) { return l.roots(ctx, true) }
+
+func (l *Log) roots(ctx context.Context, ending bool) (recorded int, err error) {
 	l.days.Lock()
 	defer l.days.Unlock()
 	last, err := l.lastDaily(ctx)
@@ -33,7 +39,7 @@ func (l *Log) Daily(ctx context.Context) (recorded int, err error) {
 		return 0, fmt.Errorf("find the last daily root: %w", err)
 	}
 	for ; ; recorded++ {
-		next, err := l.daily(ctx, last)
+		next, err := l.daily(ctx, last, ending)
 		if err != nil || next == nil {
 			return recorded, err
 		}
@@ -48,8 +54,9 @@ func (l *Log) Daily(ctx context.Context) (recorded int, err error) {
 	}
 }
 
-// daily makes the root of the day after last, or nil where that isn't over.
-func (l *Log) daily(ctx context.Context, last *complete.Daily) (*complete.Daily, error) {
+// daily makes the root of the day after last, or nil where that isn't over. For a
+// log that ends it is over, if anybody had events on it.
+func (l *Log) daily(ctx context.Context, last *complete.Daily, ending bool) (*complete.Daily, error) {
 	size, from := l.Signed(), int64(0)
 	if last != nil {
 		from = last.To
@@ -72,7 +79,8 @@ func (l *Log) daily(ctx context.Context, last *complete.Daily) (*complete.Daily,
 		}
 	}
 	end := day.AddDate(0, 0, 1)
-	if l.now().Before(end) {
+	over := !l.now().Before(end)
+	if !over && !ending {
 		return nil, nil
 	}
 	d := &complete.Daily{Day: day.Format(dayLayout), From: from, Salt: make([]byte, 16)}
@@ -84,6 +92,9 @@ func (l *Log) daily(ctx context.Context, last *complete.Daily) (*complete.Daily,
 		return nil, fmt.Errorf("make the root of %s: %w", d.Day, err)
 	}
 	defer list.Close()
+	if !over && list.count == 0 {
+		return nil, nil
+	}
 	d.To, d.Count = to, list.count
 	d.Root, err = list.root()
 	return d, err
@@ -92,12 +103,12 @@ func (l *Log) daily(ctx context.Context, last *complete.Daily) (*complete.Daily,
 // numbers gathers the first and the last number of each subject of the events
 // from one index up to the first that has a time of end or later, or to size.
 // each hears of every event, without its texts.
-func (l *Log) numbers(ctx context.Context, salt [16]byte, from, size, end int64, each func(*Event)) (list *sorted, to int64, err error) {
+func (r *Reader) numbers(ctx context.Context, salt [16]byte, from, size, end int64, each func(*Event)) (list *sorted, to int64, err error) {
 	s := newSorter()
 	defer s.Close()
 	to = size
 	var e Event
-	err = l.TrueLines(ctx, from, size, func(index int64, line []byte) error {
+	err = r.TrueLines(ctx, from, size, func(index int64, line []byte) error {
 		if !e.parse(line, "") || e.Index != index {
 			return fmt.Errorf("event %d: %w; run azekura log verify", index, errLine)
 		}
@@ -139,11 +150,11 @@ const chunkLines = 4096
 // TrueLines calls f with the lines of signed events from one index up to another, each
 // compared with its leaf in the tiles, so that what rests on them rests on what
 // was recorded. It holds none of the database's connections while f runs.
-func (l *Log) TrueLines(ctx context.Context, from, to int64, f func(index int64, line []byte) error) error {
+func (r *Reader) TrueLines(ctx context.Context, from, to int64, f func(index int64, line []byte) error) error {
 	for at := from; at < to; {
 		end := min(at+chunkLines-at%chunkLines, to)
 		lines := make([][]byte, 0, end-at)
-		err := eachLine(ctx, l.db, l.id, at, end, func(_ int64, line []byte) error {
+		err := eachLine(ctx, r.q, r.logID, at, end, func(_ int64, line []byte) error {
 			lines = append(lines, append([]byte(nil), line...))
 			return nil
 		})
@@ -151,7 +162,7 @@ func (l *Log) TrueLines(ctx context.Context, from, to int64, f func(index int64,
 			return err
 		}
 		first := at
-		err = l.Leaves(ctx, at, end, func(index int64, leaf Hash) error {
+		err = r.Leaves(ctx, at, end, func(index int64, leaf Hash) error {
 			line := lines[index-first]
 			if tlog.RecordHash(line) != leaf {
 				return fmt.Errorf("%w: event %d isn't what was recorded; run azekura log verify", ErrSigner, index)
@@ -166,8 +177,8 @@ func (l *Log) TrueLines(ctx context.Context, from, to int64, f func(index int64,
 	return nil
 }
 
-func (l *Log) eventAt(ctx context.Context, index int64) (e Event, err error) {
-	err = eachLine(ctx, l.db, l.id, index, index+1, func(_ int64, line []byte) error {
+func (r *Reader) eventAt(ctx context.Context, index int64) (e Event, err error) {
+	err = eachLine(ctx, r.q, r.logID, index, index+1, func(_ int64, line []byte) error {
 		if e, err = ParseLine(line); err != nil {
 			return fmt.Errorf("event %d: %w; run azekura log verify", index, err)
 		}
@@ -184,9 +195,9 @@ const (
 )
 
 // lastDaily is the newest daily root's detail, or nil.
-func (l *Log) lastDaily(ctx context.Context) (*complete.Daily, error) {
-	for before := l.Signed(); ; {
-		list, next, err := l.dailies(ctx, selectDailies+" ORDER BY idx DESC LIMIT 256", before)
+func (r *Reader) lastDaily(ctx context.Context) (*complete.Daily, error) {
+	for before := r.Signed(); ; {
+		list, next, err := r.dailies(ctx, selectDailies+" ORDER BY idx DESC LIMIT 256", before)
 		if err != nil || len(list) > 0 {
 			if err != nil {
 				return nil, err
@@ -209,8 +220,8 @@ type dailyEvent struct {
 
 // dailies picks the daily roots out of a page of system events, and says which
 // index the page ended with, or -1 where it was the last.
-func (l *Log) dailies(ctx context.Context, sql string, args ...any) (list []dailyEvent, end int64, err error) {
-	rows, err := l.db.Query(ctx, sql, append([]any{l.id}, args...)...)
+func (r *Reader) dailies(ctx context.Context, sql string, args ...any) (list []dailyEvent, end int64, err error) {
+	rows, err := r.q.Query(ctx, sql, append([]any{r.logID}, args...)...)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -44,6 +44,7 @@ var mayExport = []string{"auditor"}
 
 // Query says what to export.
 type Query struct {
+	Log          int64 // a log that this one continues; 0 is this one
 	Format       string
 	Since, Until time.Time // the first moment that counts, and the first that doesn't; zero is open
 	Participant  auditlog.ID
@@ -67,6 +68,7 @@ type Ready struct {
 	Event int64 // of the export, in the log
 	Rows  int64
 	src   Source
+	from  auditlog.History
 	q     Query
 	size  int64
 }
@@ -96,6 +98,7 @@ func Allowed(ctx context.Context, log *auditlog.Log, s access.Session, request s
 
 // asked is the detail of an export's event.
 type asked struct {
+	Log         int64      `json:"log,omitempty"` // that one, where it isn't the event's own
 	Format      string     `json:"format"`
 	From        int64      `json:"from"` // the log's events from one index
 	To          int64      `json:"to"`   // up to another, without it
@@ -120,7 +123,11 @@ func Prepare(ctx context.Context, src Source, s access.Session, q Query) (*Ready
 	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
 		return nil, fmt.Errorf("%w: since must be before until", ErrInvalid)
 	}
-	r := &Ready{src: src, q: q, size: src.Log.Signed()}
+	from, err := src.Log.History(q.Log)
+	if err != nil {
+		return nil, err
+	}
+	r := &Ready{src: src, from: from, q: q, size: from.Signed()}
 	if err := r.each(ctx, func(row) error { r.Rows++; return nil }); err != nil {
 		return nil, err
 	}
@@ -135,7 +142,7 @@ func Prepare(ctx context.Context, src Source, s access.Session, q Query) (*Ready
 }
 
 func (r *Ready) asked() asked {
-	a := asked{Format: r.q.Format, To: r.size, Staff: r.q.Staff, ExpandSets: r.q.ExpandSets, Count: r.Rows}
+	a := asked{Log: r.q.Log, Format: r.q.Format, To: r.size, Staff: r.q.Staff, ExpandSets: r.q.ExpandSets, Count: r.Rows}
 	if !r.q.Since.IsZero() {
 		since := r.q.Since.UTC()
 		a.Since = &since
@@ -155,7 +162,7 @@ func (r *Ready) asked() asked {
 
 // Write writes the export.
 func (r *Ready) Write(ctx context.Context, to io.Writer) error {
-	w := newWriter(r.q.Format, r.src.Log.Signer().Origin(), to)
+	w := newWriter(r.q.Format, r.from.Origin, to)
 	if err := r.each(ctx, w.row); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
@@ -172,7 +179,7 @@ type row struct {
 // each calls f with every row of the export.
 func (r *Ready) each(ctx context.Context, f func(row) error) error {
 	anyone := r.q.Participant == (auditlog.ID{})
-	return r.src.Log.TrueLines(ctx, 0, r.size, func(index int64, line []byte) error {
+	return r.from.TrueLines(ctx, 0, r.size, func(index int64, line []byte) error {
 		if index%1024 == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -214,7 +221,7 @@ func (r *Ready) expand(ctx context.Context, e *auditlog.Event, f func(row) error
 	for block, left := int64(0), e.Set.Count; left > 0; block++ {
 		var encoded []byte
 		// One block a query: none of the database's connections is held while f runs.
-		err := r.src.Log.Blocks(ctx, e.Set.ID, block, block+1, func(_ int64, sealed []byte) (err error) {
+		err := r.from.SetBlocks(ctx, e.Set.ID, block, block+1, func(_ int64, sealed []byte) (err error) {
 			encoded, err = r.src.OpenMembers(e.Set.ID, block, sealed)
 			return err
 		})
@@ -290,14 +297,15 @@ func newWriter(format, origin string, to io.Writer) writer {
 }
 
 // Proof records that a proof of completeness is made for an auditor.
-func Proof(ctx context.Context, log *auditlog.Log, s access.Session, subject complete.Subject, from, to, request string) error {
+func Proof(ctx context.Context, log *auditlog.Log, s access.Session, subject complete.Subject, of int64, from, to, request string) error {
 	detail, err := json.Marshal(struct {
+		Log    int64  `json:"log,omitempty"`
 		Format string `json:"format"`
 		Kind   string `json:"kind"`
 		ID     string `json:"id"`
 		From   string `json:"from,omitempty"`
 		To     string `json:"to,omitempty"`
-	}{"complete", subject.Kind, subject.ID, from, to})
+	}{of, "complete", subject.Kind, subject.ID, from, to})
 	if err != nil {
 		return err
 	}

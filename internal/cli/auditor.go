@@ -63,6 +63,7 @@ first byte goes out, with its format, range and count.`,
 	f.StringVar(&r.Format, "format", "", "ocsf, fhir or csv")
 	f.StringVar(&since, "since", "", "the first moment that counts: 2026-05-08 or 2026-05-08T10:28:00+09:00")
 	f.StringVar(&until, "until", "", "the first moment that doesn't count")
+	f.Int64Var(&r.Log, "log", 0, "the number of a log that the present one continues; 0 is the present one")
 	f.StringVar(&r.Participant, "participant", "", "only events of this participant, by pseudonym")
 	f.StringVar(&r.Session, "session", "", "only events of this session")
 	f.StringVar(&r.Staff, "staff", "", "only events of this staff member")
@@ -153,6 +154,7 @@ It takes an auditor's session, and is an event.`,
 		})
 	}
 	f := cmd.Flags()
+	f.Int64Var(&r.Log, "log", 0, "the number of a log that the present one continues; 0 is the present one")
 	f.StringVar(&r.Participant, "participant", "", "the participant's pseudonym")
 	f.StringVar(&r.Session, "session", "", "the session's id")
 	f.StringVar(&r.From, "from", "", "the first day, as 2026-05-08 (UTC); the log's first otherwise")

@@ -93,6 +93,10 @@ func (f *folder) freeze(ctx context.Context, a freeze, note string) error {
 		return err
 	}
 	if !f.log.Frozen() {
+		// What its last day held is to be proved complete too.
+		if _, err := f.log.LastDay(ctx); err != nil {
+			return err
+		}
 		if err := f.record(ctx, auditlog.PurposeFreeze, frozenDetail{a.Next, key, a.Why, note}); err != nil {
 			return err
 		}

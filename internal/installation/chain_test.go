@@ -159,7 +159,7 @@ func TestFreeze(t *testing.T) {
 			if !o.start(t) {
 				t.Fatal("the session ended with the log")
 			}
-			if o.Log.ID() != c.LogID || len(o.Log.Past()) != n+1 || o.Log.Past()[n].Size != before+1 {
+			if o.Log.ID() != c.LogID || len(o.Log.Past()) != n+1 || o.Log.Past()[n].Size != before+2 { // its last day's root, and its freezing
 				t.Errorf("%+v", o.Log.Past())
 			}
 			o.read(t, 7+n)

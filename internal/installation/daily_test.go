@@ -1,8 +1,10 @@
 package installation_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"azekura/internal/insttest"
 
 	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // TestDailyRootsAreMade: whoever serves makes the roots of days that are over, those
@@ -115,4 +118,42 @@ func serve(t *testing.T, dir string, want int) (list []complete.Daily) {
 		t.Fatal(err)
 	}
 	return list
+}
+
+// TestCompleteOverFreezing: each log of a chain proves its own days, the one on
+// which it was frozen too.
+func TestCompleteOverFreezing(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := newOffice(t, engine, 5)
+		o.read(t, 12)
+		subject := complete.Subject{Kind: complete.Session, ID: o.session.ID().String()}
+		o.stop(t)
+		p := enrol(t, o.dir)
+		file, err := installation.ProposeFreeze(t.Context(), o.dir, "year 2026", "op-1", time.Hour)
+		if _, err := installation.Freeze(t.Context(), o.dir, p.approve(t, file, err)); err != nil {
+			t.Fatal(err)
+		}
+		o.start(t)
+		o.read(t, 3)
+		past := o.Log.Past()[0]
+		key, err := note.NewVerifier(past.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var proof bytes.Buffer
+		if _, err := o.Log.ProveComplete(t.Context(), subject, auditlog.CompleteOptions{Log: past.LogID}, &proof); err != nil {
+			t.Fatal(err)
+		}
+		r, err := complete.Check(&proof, []note.Verifier{key}, nil)
+		if err != nil || r.Events != 13 || r.Last != 13 || !r.FromOutset || r.Origin != past.Origin { // its grant, and its reads
+			t.Errorf("%+v, %v", r, err)
+		}
+		if _, err := o.Log.ProveComplete(t.Context(), subject, auditlog.CompleteOptions{}, &bytes.Buffer{}); !errors.Is(err, auditlog.ErrNoDays) {
+			t.Errorf("the new log's day isn't over: %v", err)
+		}
+		if _, err := o.Log.History(7); !errors.Is(err, auditlog.ErrNoLog) {
+			t.Errorf("a log that isn't there: %v", err)
+		}
+		o.stop(t)
+	})
 }
