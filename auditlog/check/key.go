@@ -153,6 +153,10 @@ func (k Keys) Open(checkpoint []byte) (Head, error) {
 	return head, nil
 }
 
+// maxSize bounds a log's size: no log is so large, and x/mod's tlog doesn't come
+// to an end for sizes from 2^62 on.
+const maxSize = 1 << 56
+
 // parseHead reads a checkpoint's text. Lines behind the third are the log's own
 // and say nothing of the tree.
 func parseHead(text string) (Head, error) {
@@ -166,8 +170,8 @@ func parseHead(text string) (Head, error) {
 		}
 	}
 	size, err := parseNumber(lines[1])
-	if err != nil {
-		return Head{}, errors.New("the checkpoint's second line isn't a size")
+	if err != nil || size > maxSize {
+		return Head{}, errors.New("the checkpoint's second line isn't a size that a log can have")
 	}
 	root, err := parseHash(lines[2])
 	if err != nil {

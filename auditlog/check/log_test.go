@@ -3,6 +3,7 @@ package check_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand"
 	"strings"
 	"sync"
@@ -285,4 +286,29 @@ func FuzzParsePath(f *testing.F) {
 			t.Errorf("%q is taken as %+v", path, tile)
 		}
 	})
+}
+
+// TestHugeClaims: a log that says it has more entries than anybody could write is
+// a fault or an error, and no panic and no wait.
+func TestHugeClaims(t *testing.T) {
+	signer, vkey := key(t, origin, 1)
+	m := logOf(t, 256, entry, signer)
+	for _, size := range []int64{1 << 40, 1 << 55, 1 << 56, 1 << 62, 1<<63 - 1} {
+		claim := signed(t, fmt.Sprintf("%s\n%d\n%s\n", origin, size, tlog.Hash{1}), signer)
+		for _, since := range [][]byte{nil, m.files["checkpoint"].Data, claim} {
+			if _, err := check.Log(t.Context(), m.with("checkpoint", claim), check.Options{Keys: keys(t, vkey), Since: since}); err == nil {
+				t.Errorf("%d entries are taken", size)
+			}
+		}
+		for _, n := range []int64{0, 255, size / 2, size - 1} {
+			if _, err := check.Prove(t.Context(), m.with("checkpoint", claim), n); err == nil {
+				t.Errorf("entry %d of %d is proved", n, size)
+			}
+			p := check.Proof{Index: n, Path: make([]tlog.Hash, 62), Checkpoint: claim}
+			if _, _, err := keys(t, vkey).CheckProof(p.Format(), entry(0)); err == nil {
+				t.Errorf("entry %d of %d is taken as proved", n, size)
+			}
+			_, _ = check.Entry(t.Context(), m.with("checkpoint", claim), p)
+		}
+	}
 }
