@@ -62,6 +62,8 @@ func TestAnswers(t *testing.T) {
 		{"a shrink that says so", witness.Request{Old: 200, Note: h.note(t, 150)}.Format(), status(400)},
 		{"a stale size", h.request(t, 150, 250), size(200)},
 		{"growth by one", h.request(t, 200, 201), status(200)},
+		{"more entries than a log can have", []byte(fmt.Sprintf("old 201\n%s\n\n%s", base64.StdEncoding.EncodeToString(make([]byte, 32)), sign(t,
+			fmt.Sprintf("%s\n%d\n%s\n", origin, int64(1)<<62+5, base64.StdEncoding.EncodeToString(make([]byte, 32))), h.key))), status(400)},
 		{"growth to the end", h.request(t, 201, 300), status(200)},
 		{"nothing", nil, status(400)},
 		{"too much", bytes.Repeat([]byte("a"), witness.MaxRequest+1), status(413)},
