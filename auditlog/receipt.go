@@ -71,6 +71,14 @@ func (r Receipt) Covers(id ID, f field.Field, version int64) error {
 	return ErrNoReceipt
 }
 
+// Of refuses unless the receipt's event is about this participant.
+func (r Receipt) Of(id ID) error {
+	if !r.durable || id == (ID{}) || r.id != id {
+		return ErrNoReceipt
+	}
+	return nil
+}
+
 // Members turns the receipt of a set event into one for each member of a block,
 // after checking that the block is the one the event speaks of.
 func (r Receipt) Members(block int, encoded []byte) ([]Member, []Receipt, error) {

@@ -51,16 +51,33 @@ func (g *Gate) Change(ctx context.Context, s access.Session, r ChangeRequest) (C
 	if err != nil {
 		return Changed{}, err
 	}
+	if fields&indexed == 0 || fields.Contains(indexed) {
+		if err := g.isAsked(ctx, s, event, p); err != nil {
+			return Changed{}, err
+		}
+	}
 	forms, err := g.formsOf(ctx, s, event, p, fields, values)
 	if err != nil {
 		return Changed{}, err
 	}
 	event.Outcome = "ok"
-	receipt, err := g.store.Change(ctx, event, p, values, forms)
+	receipt, err := g.store.Change(ctx, event, p.Sealed, values, forms)
 	if err != nil {
-		return Changed{}, g.refused(ctx, event, p, err)
+		return Changed{}, g.refused(ctx, event, p.Sealed, err)
 	}
 	return Changed{Participant: p.Key.ID, Version: p.Latest() + 1, Event: receipt.Index()}, nil
+}
+
+// isAsked opens the ref by which a change found its participant, inside and
+// against an event of its own, where nothing else is opened that would show a
+// redirected index row.
+func (g *Gate) isAsked(ctx context.Context, s access.Session, event auditlog.Event, p person) error {
+	if p.by == "" {
+		return nil
+	}
+	event.Action = auditlog.Index
+	_, err := g.open(ctx, s, event, p, field.SetOf(field.Ref), p.Latest())
+	return err
 }
 
 func (g *Gate) parse(fields field.Set, texts map[field.Field]string) ([]register.NewValue, error) {
@@ -85,7 +102,7 @@ func (g *Gate) parse(fields field.Set, texts map[field.Field]string) ([]register
 var required = field.SetOf(field.Ref, field.Number, field.Name, field.Birth)
 
 // formsOf makes the index forms of the record as it will be.
-func (g *Gate) formsOf(ctx context.Context, s access.Session, event auditlog.Event, p *register.Sealed, fields field.Set, values []register.NewValue) ([]value.Form, error) {
+func (g *Gate) formsOf(ctx context.Context, s access.Session, event auditlog.Event, p person, fields field.Set, values []register.NewValue) ([]value.Form, error) {
 	if fields&indexed == 0 {
 		return nil, nil
 	}
@@ -168,9 +185,9 @@ func (g *Gate) Shred(ctx context.Context, s access.Session, who Who, why Why) (C
 	}
 	event.Outcome = "ok"
 	event.Detail = fmt.Appendf(nil, `{"key":%d,"epoch":%d}`, p.Key.No, p.Key.Epoch)
-	receipt, err := g.store.Shred(ctx, event, p, forms)
+	receipt, err := g.store.Shred(ctx, event, p.Sealed, forms)
 	if receipt.Time() == 0 { // nothing was done
-		return Changed{}, g.refused(ctx, event, p, err)
+		return Changed{}, g.refused(ctx, event, p.Sealed, err)
 	}
 	return Changed{Participant: p.Key.ID, Version: p.Latest(), Event: receipt.Index()}, err
 }

@@ -111,7 +111,7 @@ func (g *Gate) Read(ctx context.Context, s access.Session, r ReadRequest) (Answe
 		version = p.Latest()
 	}
 	if version < 1 || version > p.Latest() {
-		if err := g.exists(ctx, event, p, "none"); err != nil {
+		if err := g.exists(ctx, event, p.Sealed, "none"); err != nil {
 			return Answer{}, err
 		}
 		return Answer{}, fmt.Errorf("%w: the record has versions 1 to %d", ErrInvalid, p.Latest())
@@ -137,7 +137,7 @@ type opened struct {
 // open records the event over the fields as they stood in a version, and opens
 // them against its receipt. A field that was never set is named with version 0:
 // that there is none is told too.
-func (g *Gate) open(ctx context.Context, s access.Session, event auditlog.Event, p *register.Sealed, fields field.Set, version int64) (opened, error) {
+func (g *Gate) open(ctx context.Context, s access.Session, event auditlog.Event, p person, fields field.Set, version int64) (opened, error) {
 	event.Participant, event.Known, event.Outcome = p.Key.ID, p.Known, "ok"
 	o := opened{list: make([]opening.Value, 0, fields.Len())}
 	event.Fields = make([]auditlog.FieldVersion, 0, fields.Len())
@@ -164,58 +164,103 @@ func (g *Gate) open(ctx context.Context, s access.Session, event auditlog.Event,
 	if err := g.unseal(ctx, o.receipt, p.Key, o.list); err != nil {
 		return opened{}, fmt.Errorf("open the record of event %d: %w", o.receipt.Index(), err)
 	}
+	if err := g.isMeant(ctx, o.receipt, p); err != nil {
+		return opened{}, err
+	}
 	return o, nil
 }
 
-// unseal opens against a receipt. A data key that was wrapped anew since it was
-// fetched is fetched once more: a receipt speaks of values, not of keys.
+// unseal opens against a receipt.
 func (g *Gate) unseal(ctx context.Context, receipt auditlog.Receipt, key keyring.DataKey, list []opening.Value) error {
-	err := g.opener.Open(receipt, key, list)
-	if !errors.Is(err, keyring.ErrEpoch) {
+	return g.withKey(ctx, key, func(key keyring.DataKey) error { return g.opener.Open(receipt, key, list) })
+}
+
+// withKey opens something under a data key. One that was wrapped anew since it was
+// fetched is fetched once more: a receipt speaks of values, not of keys. And since
+// the versions' rows carry MACs, what doesn't open then has another's data key.
+func (g *Gate) withKey(ctx context.Context, key keyring.DataKey, open func(keyring.DataKey) error) error {
+	err := open(key)
+	if errors.Is(err, keyring.ErrEpoch) {
+		found, ferr := g.store.FetchRows(ctx, []uuid.UUID{key.ID})
+		if ferr != nil {
+			return ferr
+		}
+		if p := found[key.ID]; p != nil {
+			err = open(p.Key)
+		}
+	}
+	if errors.Is(err, keyring.ErrOpen) {
+		return errors.Join(err, g.store.Tampered(ctx, "keyring_participant", key.ID.String(), "the data key's row was altered, or is another's"))
+	}
+	return err
+}
+
+// person is a participant and the ref by which a request found them, or "".
+type person struct {
+	*register.Sealed
+	by string
+}
+
+// isMeant refuses a participant whom the index finds by a ref that was never
+// theirs: an index row carries no MAC, and one that somebody redirected would show
+// the caller another person, or change them.
+func (g *Gate) isMeant(ctx context.Context, receipt auditlog.Receipt, p person) error {
+	if p.by == "" {
+		return nil
+	}
+	var refs []opening.Value
+	for _, v := range p.Versions {
+		if v.Fields.Has(field.Ref) {
+			sealed, err := p.Envelope(field.Ref, v.No)
+			if err != nil {
+				return err
+			}
+			refs = append(refs, opening.Value{Field: field.Ref, Version: v.No, Sealed: sealed})
+		}
+	}
+	theirs := false
+	err := g.withKey(ctx, p.Key, func(key keyring.DataKey) (err error) {
+		theirs, err = g.opener.Is(receipt, key, refs, p.by)
 		return err
-	}
-	found, ferr := g.store.FetchRows(ctx, []uuid.UUID{key.ID})
-	if ferr != nil {
-		return ferr
-	}
-	if p := found[key.ID]; p != nil {
-		err = g.opener.Open(receipt, p.Key, list)
+	})
+	if err == nil && !theirs {
+		err = g.store.Tampered(ctx, "register_index", p.Key.ID.String(), "an index row finds this participant by a ref that was never theirs")
 	}
 	return err
 }
 
 // one finds the participant that a request names. A miss by ref is an event: it
 // tells the asker that nobody has that ref.
-func (g *Gate) one(ctx context.Context, event auditlog.Event, who Who) (*register.Sealed, error) {
-	id := who.Participant
+func (g *Gate) one(ctx context.Context, event auditlog.Event, who Who) (person, error) {
+	id, by := who.Participant, ""
 	if id == (uuid.UUID{}) {
 		form, err := value.QueryForm(value.KindRef, who.Ref, "", g.log.Now())
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+			return person{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		found, err := g.store.Find(ctx, form, 2)
 		if err != nil {
-			return nil, err
+			return person{}, err
 		}
 		if len(found) != 1 {
-			return nil, g.miss(ctx, event, "ref")
+			return person{}, g.miss(ctx, event, "ref")
 		}
-		id = found[0]
+		id, by = found[0], form.Text
 	}
 	p, err := g.fetch.get(ctx, id)
 	if err != nil {
-		return nil, err
+		return person{}, err
 	}
 	if p == nil {
-		return nil, g.miss(ctx, event, "id")
+		return person{}, g.miss(ctx, event, "id")
 	}
 	if p.Key.Wrapped == nil {
 		if err := g.exists(ctx, event, p, "shredded"); err != nil {
-			return nil, err
+			return person{}, err
 		}
-		return nil, keyring.ErrShredded
+		return person{}, keyring.ErrShredded
 	}
-	return p, nil
+	return person{p, by}, nil
 }
 
 // exists records that a participant is, or was, in the register: the least that

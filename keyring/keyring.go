@@ -47,6 +47,9 @@ const (
 // meanwhile: it has been wrapped anew, so read its row again.
 var ErrEpoch = core.ErrEpoch
 
+// ErrOpen means that a ciphertext isn't what was sealed in that place.
+var ErrOpen = core.ErrOpen
+
 // ErrShredded means that the participant's data key was destroyed.
 var ErrShredded = errors.New("the participant's data key was destroyed; nothing of theirs can be opened here")
 

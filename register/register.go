@@ -204,6 +204,11 @@ func (s *Store) fetch(ctx context.Context, query string, ids []uuid.UUID, known 
 	return f, nil
 }
 
+// Tampered records an alarm about a row and returns the error that refuses it.
+func (s *Store) Tampered(ctx context.Context, table, key, kind string) error {
+	return s.raise(ctx, tampered(table, key, "%s", kind))
+}
+
 // raise records the alarm that an error speaks of, if it does.
 func (s *Store) raise(ctx context.Context, wrong error) error {
 	var t *auditlog.Tampered

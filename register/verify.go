@@ -11,6 +11,7 @@ import (
 
 	"azekura/auditlog"
 	"azekura/internal/db"
+	"azekura/keyring"
 	"azekura/register/field"
 
 	"github.com/google/uuid"
@@ -219,7 +220,7 @@ func (v *verifier) changes(ctx context.Context, after, upTo []byte) (map[uuid.UU
 }
 
 func (v *verifier) keys(ctx context.Context, after, upTo []byte) (map[uuid.UUID]bool, error) {
-	rows, err := v.q.Query(ctx, "SELECT participant_id FROM keyring_participant WHERE participant_id > $1 AND participant_id <= $2", after, upTo)
+	rows, err := v.q.Query(ctx, "SELECT participant_id, key_no, epoch, wrapped FROM keyring_participant WHERE participant_id > $1 AND participant_id <= $2", after, upTo)
 	if err != nil {
 		return nil, err
 	}
@@ -227,11 +228,17 @@ func (v *verifier) keys(ctx context.Context, after, upTo []byte) (map[uuid.UUID]
 	list := map[uuid.UUID]bool{}
 	for rows.Next() {
 		var id []byte
-		if err := rows.Scan(&id); err != nil {
+		var k keyring.DataKey
+		if err := rows.Scan(&id, &k.No, &k.Epoch, &k.Wrapped); err != nil {
 			return nil, err
 		}
-		if len(id) == 16 {
-			list[uuid.UUID(id)] = true
+		if k.ID, err = uuid.FromBytes(id); err != nil {
+			v.Found("keyring_participant", "-", "a row's participant has an id of %d bytes", len(id))
+			continue
+		}
+		list[k.ID] = true
+		if _, err := v.store.ring.Participant(k); err != nil {
+			v.Found("keyring_participant", k.ID.String(), "the data key's row was altered, or is another's")
 		}
 	}
 	return list, rows.Err()

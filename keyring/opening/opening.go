@@ -8,6 +8,7 @@ package opening
 
 import (
 	"crypto/cipher"
+	"crypto/subtle"
 
 	"azekura/auditlog"
 	"azekura/keyring"
@@ -62,6 +63,31 @@ func openOne(key cipher.AEAD, k keyring.DataKey, v *Value) error {
 	}
 	v.Plain = string(plain)
 	return nil
+}
+
+// Is tells whether one of a participant's sealed values is a text. The values
+// don't leave; but a yes tells as much as a reading would, so it takes the
+// receipt of an event about the participant, and is for a text that found them.
+func (o Opener) Is(receipt auditlog.Receipt, k keyring.DataKey, values []Value, text string) (bool, error) {
+	if err := receipt.Of(k.ID); err != nil {
+		return false, err
+	}
+	if k.Wrapped == nil {
+		return false, keyring.ErrShredded
+	}
+	key, err := o.core.DataKey(k.ID, k.No, k.Epoch, k.Wrapped)
+	if err != nil {
+		return false, err
+	}
+	found := 0
+	for _, v := range values {
+		plain, err := core.OpenField(key, k.ID, v.Field, v.Version, k.No, v.Sealed)
+		if err != nil {
+			return false, err
+		}
+		found |= subtle.ConstantTimeCompare(plain, []byte(text))
+	}
+	return found == 1, nil
 }
 
 // Members opens a block of a set event's members: pseudonyms and fields, no
