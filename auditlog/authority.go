@@ -181,21 +181,22 @@ func newHeadKey() []byte {
 	return key
 }
 
-// checkUnsigned refuses events after the signed head that no sequencer of this
-// log committed: somebody who writes the database could append a grant to it and
-// move the head.
-func (l *Log) checkUnsigned(ctx context.Context, size int64, root Hash) error {
-	signed, _ := l.signer.Head()
-	// A database out of a backup had its signer's key of another state.
-	if restored, _ := l.signer.Restored(); size <= signed || restored {
-		return nil
-	}
-	var mac []byte
-	err := l.db.QueryRow(ctx, "SELECT mac FROM log_head WHERE log_id = $1", []any{l.id}, &mac)
+// CheckTail refuses events after the signed head that no sequencer of this log
+// committed: somebody who writes the database could append a grant to it and move
+// the head.
+func CheckTail(ctx context.Context, q db.Querier, logID int64, signer *Signer) error {
+	signed, _ := signer.Head()
+	var size int64
+	var raw, mac []byte
+	err := q.QueryRow(ctx, "SELECT size, root, mac FROM log_head WHERE log_id = $1", []any{logID}, &size, &raw, &mac)
 	if err != nil && !errors.Is(err, db.ErrNoRows) {
 		return fmt.Errorf("read the log's head: %w", err)
 	}
-	if !l.signer.whole() || !hmac.Equal(mac, l.signer.headMAC(l.id, size, root)) {
+	// A database out of a backup had its signer's key of another state.
+	if restored, _ := signer.Restored(); size <= signed || restored {
+		return nil
+	}
+	if len(raw) != hashSize || !signer.whole() || !hmac.Equal(mac, signer.headMAC(logID, size, Hash(raw))) {
 		return fmt.Errorf("%w: the %d events from %d on were put into the database by somebody else than this log's sequencer, or its head was altered; "+
 			"they are not signed. See doc/operations.md, “When log verify fails”", ErrSigner, size-signed, signed)
 	}

@@ -145,7 +145,7 @@ func Open(ctx context.Context, d db.DB, o Options) (*Log, error) {
 	if l.tree.root() != root {
 		return nil, fmt.Errorf("%w: the head's root isn't that of the %d events; run azekura log verify", ErrSigner, size)
 	}
-	if err := l.checkUnsigned(ctx, size, root); err != nil {
+	if err := CheckTail(ctx, d, l.id, l.signer); err != nil {
 		return nil, err
 	}
 	if err := l.completeSigner(ctx); err != nil {

@@ -249,14 +249,20 @@ func jobRows() []act {
 	return []act{
 		{on: "jobs", what: "insert", by: []string{byJob}, says: "the row of a job was altered, or inserted by somebody else",
 			do: func(o *office, _ int) {
-				o.ok(jobs.Queue(o.Context(), o.raw, []jobs.Job{{Kind: "participants-import", Args: []byte(`{"import_id":1,"path":"/etc/passwd","options":{}}`), Queue: "default", Priority: 1}}))
+				o.queue(`{"import_id":1,"path":"/etc/passwd","options":{}}`)
 			}},
 		{on: "jobs", what: "copy and edit", by: []string{byJob}, says: "the row of a job was altered, or inserted by somebody else",
 			do: func(o *office, _ int) {
-				args := strings.Replace(o.jobArgs(), `"path"`, `"path":"/etc/passwd","was"`, 1)
-				o.ok(jobs.Queue(o.Context(), o.raw, []jobs.Job{{Kind: "participants-import", Args: []byte(args), Queue: "default", Priority: 1}}))
+				o.queue(strings.Replace(o.jobArgs(), `"path"`, `"path":"/etc/passwd","was"`, 1))
 			}},
 	}
+}
+
+// queue puts a job's row past the program.
+func (o *office) queue(args string) {
+	o.Helper()
+	o.forged = len(o.alarmsOn("river_job"))
+	o.ok(jobs.Queue(o.Context(), o.raw, []jobs.Job{{Kind: "participants-import", Args: []byte(args), Queue: "default", Priority: 1}}))
 }
 
 // jobArgs are the arguments of a job that was worked, its MAC among them.

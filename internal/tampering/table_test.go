@@ -46,6 +46,7 @@ type office struct {
 	key    [4]any
 	index  string // the table of the index
 	early  [3]any // the head at an early moment
+	forged int    // alarms about jobs before the one that is forged
 }
 
 // newOffice has imports, changes, a shredding and more than a tile of events.
@@ -171,7 +172,7 @@ func (o *office) exec(sql string, args ...any) {
 
 // keep copies tables, and gives back what puts them as they were. The log's grows
 // meanwhile, by alarms: those stay.
-func (o *office) keep(tables []string) (undo func()) {
+func (o *office) keep(tables []string, stopped bool) (undo func()) {
 	o.Helper()
 	size, err := o.count("log_event")
 	o.ok(err)
@@ -183,7 +184,7 @@ func (o *office) keep(tables []string) (undo func()) {
 		o.Helper()
 		for _, table := range tables {
 			where := ""
-			if table == "log_event" {
+			if table == "log_event" && !stopped {
 				where = fmt.Sprintf(" WHERE idx < %d OR idx > 1000000", size)
 			}
 			for _, sql := range []string{"DELETE FROM " + table + where, "INSERT INTO " + table + " SELECT * FROM kept_" + table, "DROP TABLE kept_" + table} {
@@ -215,7 +216,7 @@ func (o *office) find(by string, person int) string {
 		return o.alarmed(err)
 	case byLog:
 		if o.i == nil {
-			r, err := installation.VerifyLog(o.Context(), o.dir, nil)
+			r, _, err := installation.VerifyLog(o.Context(), o.dir, nil)
 			o.ok(err)
 			return r.Problem
 		}
@@ -231,12 +232,8 @@ func (o *office) find(by string, person int) string {
 		}
 		return v.Problems[0].String()
 	case byJob:
-		before := len(o.alarmsOn("river_job"))
-		if before > 0 { // of the act before: its job has another number
-			before--
-		}
 		for {
-			if list := o.alarmsOn("river_job"); len(list) > before {
+			if list := o.alarmsOn("river_job"); len(list) > o.forged {
 				return list[len(list)-1].String()
 			}
 			time.Sleep(20 * time.Millisecond)
@@ -344,7 +341,7 @@ func (o *office) try(w *tabwriter.Writer, a act, n int) {
 			tables[i] = o.index
 		}
 	}
-	undo := o.keep(tables)
+	undo := o.keep(tables, a.stopped)
 	a.do(o, a.person)
 	for _, by := range a.by {
 		began := time.Now()
