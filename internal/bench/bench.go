@@ -55,6 +55,7 @@ var stages = []struct {
 		}
 		return b.doors(ctx, true)
 	}},
+	{"witness", witnesses},
 	{"set", sets},
 	{"verify", verifications},
 	{"check", checks},

@@ -97,10 +97,10 @@ func (who *readers) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := i.Access.AddStaff(ctx, "s-1", "caseworker", "o-1"); err != nil {
+	if _, err := i.Access.AddStaff(ctx, "s-1", "caseworker", "o-1"); err != nil && !errors.Is(err, access.ErrExists) {
 		return errors.Join(err, i.Close())
 	}
-	if _, err := i.Access.AddDevice(ctx, "d-1", "o-1"); err != nil {
+	if _, err := i.Access.AddDevice(ctx, "d-1", "o-1"); err != nil && !errors.Is(err, access.ErrExists) {
 		return errors.Join(err, i.Close())
 	}
 	for range mostCallers {
