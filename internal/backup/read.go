@@ -109,9 +109,10 @@ func (r *Reader) File(name string) []byte {
 
 // Load fills the tables of a database, which must be there and empty, and reads
 // them back: what they then hold is what the backup says. It returns the jobs
-// that were to be done.
-func (r *Reader) Load(ctx context.Context, d db.DB, progress func(rows int64)) (End, []jobs.Job, error) {
-	l := &loader{r: r, d: d, progress: progress, there: map[string]db.Table{}}
+// that were to be done. fence is asked in each transaction that writes, before it
+// writes: of a load that was killed the database may still be at the last one.
+func (r *Reader) Load(ctx context.Context, d db.DB, fence func(ctx context.Context, tx db.Tx) error, progress func(rows int64)) (End, []jobs.Job, error) {
+	l := &loader{r: r, d: d, fence: fence, progress: progress, there: map[string]db.Table{}}
 	tables, err := db.Tables(ctx, d, d.Engine())
 	if err != nil {
 		return End{}, nil, err
@@ -142,6 +143,7 @@ func (r *Reader) Load(ctx context.Context, d db.DB, progress func(rows int64)) (
 type loader struct {
 	r        *Reader
 	d        db.DB
+	fence    func(ctx context.Context, tx db.Tx) error
 	progress func(rows int64)
 	there    map[string]db.Table
 	loaded   []db.Table
@@ -174,7 +176,7 @@ func (l *loader) table(ctx context.Context) error {
 		if b.rows == 0 {
 			return nil
 		}
-		err := l.d.Insert(ctx, b.into, b.columns...)
+		err := l.insert(ctx, b)
 		b.empty(t.Columns)
 		if l.progress != nil {
 			l.progress(l.end.Rows + got.Rows)
@@ -215,6 +217,21 @@ func (l *loader) table(ctx context.Context) error {
 			return fmt.Errorf("table %s: %w", t.Name, err)
 		}
 	}
+}
+
+func (l *loader) insert(ctx context.Context, b *batch) error {
+	tx, err := l.d.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := l.fence(ctx, tx); err != nil {
+		return err
+	}
+	if err := tx.Insert(ctx, b.into, b.columns...); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
 }
 
 // known refuses a table that the schema doesn't have just so: its name and its

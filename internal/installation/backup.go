@@ -114,7 +114,7 @@ func settings(files []backup.File) []backup.File {
 // must not be put back.
 func carriedFiles(dir string) ([]backup.File, error) {
 	var names []string
-	for _, pattern := range []string{configFile, "root*.age", signerDir + "/*", signerDir + ".[0-9]*/*"} {
+	for _, pattern := range []string{configFile, "root*.age", "root*.json", signerDir + "/*", signerDir + ".[0-9]*/*"} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,6 +76,7 @@ type restoring struct {
 	lock   *os.File
 	signer *auditlog.Signer // of the folder that was there, held
 	db     db.DB
+	try    int64 // drawn; the database knows the newest
 }
 
 func (r *restoring) close() error {
@@ -194,7 +196,7 @@ func (r *restoring) run(ctx context.Context) (Restored, error) {
 	}
 	done := Restored{Header: r.backup.Header}
 	var list []jobs.Job
-	if done.End, list, err = r.backup.Load(ctx, r.db, r.Rows); err != nil {
+	if done.End, list, err = r.backup.Load(ctx, r.db, r.fence, r.Rows); err != nil {
 		return Restored{}, err
 	}
 	if done.Header.Jobs {
@@ -239,7 +241,7 @@ func (r *restoring) prepare(ctx context.Context) error {
 		if id != r.backup.Header.ID {
 			return errors.New("the database isn't empty; a backup is restored into an empty one")
 		}
-		if err := backup.Clear(ctx, r.db); err != nil {
+		if err := r.again(ctx); err != nil {
 			return err
 		}
 	} else if err := r.mark(ctx); err != nil {
@@ -248,16 +250,37 @@ func (r *restoring) prepare(ctx context.Context) error {
 	return db.Migrate(ctx, r.db, r.backup.Header.Created, wanted)
 }
 
+// again empties what a try before this one has loaded, once the database is done
+// with that one's last transaction.
+func (r *restoring) again(ctx context.Context) error {
+	r.try = rand.Int64()
+	if _, err := r.db.Exec(ctx, "UPDATE "+restoreTable+" SET try = $1", r.try); err != nil {
+		return err
+	}
+	return backup.Clear(ctx, r.db)
+}
+
+// fence holds the table's row until the transaction ends, and refuses one of a
+// try that another has followed.
+func (r *restoring) fence(ctx context.Context, tx db.Tx) error {
+	n, err := tx.Exec(ctx, "UPDATE "+restoreTable+" SET try = $1 WHERE try = $2", r.try, r.try)
+	if err == nil && n != 1 {
+		err = errors.New("another restore has begun in this database")
+	}
+	return err
+}
+
 func (r *restoring) mark(ctx context.Context) error {
+	r.try = rand.Int64()
 	tx, err := r.db.Begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.Exec(ctx, "CREATE TABLE "+restoreTable+" (backup TEXT NOT NULL PRIMARY KEY)"); err != nil {
+	if _, err := tx.Exec(ctx, "CREATE TABLE "+restoreTable+" (backup TEXT NOT NULL PRIMARY KEY, try BIGINT NOT NULL)"); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "INSERT INTO "+restoreTable+" (backup) VALUES ($1)", r.backup.Header.ID); err != nil {
+	if _, err := tx.Exec(ctx, "INSERT INTO "+restoreTable+" (backup, try) VALUES ($1, $2)", r.backup.Header.ID, r.try); err != nil {
 		return err
 	}
 	return tx.Commit(ctx)
