@@ -130,6 +130,18 @@ func work(t *testing.T, i *installation.Installation) {
 	if err != nil || e.Participants != 30 {
 		t.Errorf("exposure: %v", err)
 	}
+	for _, kind := range []string{"data", "index"} {
+		at, err := i.Rotator.Start(t.Context(), kind)
+		if err == nil {
+			err = i.Rotator.Run(t.Context(), at.ID)
+		}
+		if err != nil {
+			t.Errorf("rotate the %s key: %v", kind, err)
+		}
+	}
+	if state := insttest.Look(t, i, s); len(state.People) != 29 {
+		t.Errorf("%d people are there after the keys were changed", len(state.People))
+	}
 	if _, err := i.Access.CloseSession(t.Context(), s.ID()); err != nil {
 		t.Errorf("close the session: %v", err)
 	}
