@@ -81,6 +81,7 @@ func (s *Server) Operator() http.Handler {
 	s.addOperator(api)
 	s.addKeys(api)
 	s.addReports(api)
+	s.addLeak(api)
 	s.addLog(mux)
 	s.addBackup(api)
 	s.addWitnesses(api)

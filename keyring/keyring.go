@@ -33,7 +33,7 @@ import (
 var schema string
 
 // Migrations make this package's tables.
-var Migrations = []db.Migration{{Name: "keyring/1-first", SQL: schema}}
+var Migrations = []db.Migration{{Name: "keyring/1-first", SQL: schema}, {Name: "keyring/2-cases", SQL: casesSchema}}
 
 // The domains of keys.
 const (

@@ -40,6 +40,7 @@ const (
 	entrySize  = 6
 	everyPerch = 16 // people a directory entry
 	maxCase    = 64
+	caseAt     = 96 // its length, and the code after it
 
 	// MaxPeople is what 31 bits can number.
 	MaxPeople = 1<<31 - 1
@@ -67,8 +68,8 @@ func (h *head) encode(keys *Keys) []byte {
 	le.PutUint64(b[56:], h.table)
 	le.PutUint64(b[64:], h.end)
 	copy(b[72:], h.bits[:])
-	b[96] = byte(len(h.name))
-	copy(b[97:], h.name)
+	b[caseAt] = byte(len(h.name))
+	copy(b[caseAt+1:], h.name)
 	copy(b[sumAt:], h.sum[:])
 	copy(b[macAt:], headMAC(keys, b))
 	return b
@@ -93,10 +94,10 @@ func decodeHead(b []byte, keys *Keys, size uint64) (head, error) {
 	le := binary.LittleEndian
 	h := head{normal: le.Uint32(b[32:]), people: le.Uint64(b[40:]), directory: le.Uint64(b[48:]), table: le.Uint64(b[56:]), end: le.Uint64(b[64:])}
 	copy(h.bits[:], b[72:])
-	if b[96] > maxCase {
+	if b[caseAt] > maxCase {
 		return head{}, ErrIndex
 	}
-	h.name = string(b[97 : 97+int(b[96])])
+	h.name = string(b[caseAt+1 : caseAt+1+int(b[caseAt])])
 	copy(h.sum[:], b[sumAt:])
 	perches := (h.people + everyPerch - 1) / everyPerch
 	rows := uint64(0)

@@ -59,6 +59,21 @@ func Open(path string, keys *Keys) (*Index, error) {
 	return x, nil
 }
 
+// CaseOf is the case that a file says it is the index of. Nothing vouches for it
+// before Open does.
+func CaseOf(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("open the index: %w", err)
+	}
+	defer file.Close()
+	b := make([]byte, headSize)
+	if _, err := io.ReadFull(file, b); err != nil || string(b[:len(magic)]) != magic || b[caseAt] > maxCase {
+		return "", fmt.Errorf("%w (it doesn't begin as one)", ErrIndex)
+	}
+	return string(b[caseAt+1 : caseAt+1+int(b[caseAt])]), nil
+}
+
 func (x *Index) read() error {
 	var err error
 	if x.head, err = decodeHead(x.data, x.keys, uint64(len(x.data))); err != nil {

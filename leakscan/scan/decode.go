@@ -119,7 +119,7 @@ func wideText(b []byte) (charset, bool) {
 		}
 	}
 	for i, z := range zeros {
-		if z*20 < len(b) || zeros[1-i]*20 > z {
+		if z == 0 || z*20 < len(b) || zeros[1-i]*20 > z {
 			continue
 		}
 		cs := utf16BE

@@ -112,6 +112,9 @@ func (t *texting) run() error {
 			whole = t.boundary(block)
 		}
 		if whole == 0 {
+			if last {
+				break
+			}
 			if len(block) < longestLine {
 				carry = block
 				continue

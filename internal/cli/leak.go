@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"azekura/api"
+	"azekura/internal/installation"
+	"azekura/leakscan"
+	"azekura/leakscan/scan"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) leakCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "leak", Short: "Say whose data is in a heap of files"}
+	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakCloseCommand())
+	return cmd
+}
+
+func (a *app) leakIndexCommand() *cobra.Command {
+	var r api.LeakIndexRequest
+	cmd := &cobra.Command{
+		Use:   "index -o FILE --purpose P --case C --confirm open",
+		Short: "Make the index of keyed hashes that a scan looks things up in",
+		Long: `index opens every participant once, in all versions, against one set event, and
+writes an index of keyed hashes under a key made for the case. The file holds no
+text; without the case's key it tells nothing. Until approvals cover it, one person
+makes it: who has index and key can test guesses.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().StringVarP(&r.Path, "output", "o", "", "the file to write")
+	cmd.Flags().StringVar(&r.Confirm, "confirm", "", "the word open")
+	whyFlags(cmd, &r.Reason)
+	a.tokenFlag(cmd)
+	_ = cmd.MarkFlagRequired("output") // the flag exists
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var err error
+		if r.Path, err = filepath.Abs(r.Path); err != nil {
+			return err
+		}
+		bar := newProgress(cmd.ErrOrStderr(), "indexing")
+		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
+			made, err := api.Lines[installation.LeakIndex](ctx, c, "/operator/leak/index", r, func(done, total int64) { bar.at(done, total, "") })
+			bar.end()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d people of case %s in %d bytes (event %d).\n", r.Path, made.People, made.Case, made.Bytes, made.Event)
+			return nil
+		})
+	}
+	return cmd
+}
+
+func (a *app) leakCloseCommand() *cobra.Command {
+	var r api.LeakCase
+	cmd := &cobra.Command{
+		Use: "close --case C --confirm destroy", Short: "Destroy the key of a case's index, which can't be read afterwards", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				if err := c.Do(ctx, http.MethodPost, "/operator/leak/close", r, nil); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "The key of case %s is destroyed. A backup made before now still holds it.\n", r.Case)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&r.Case, "case", "", "the case's code")
+	cmd.Flags().StringVar(&r.Confirm, "confirm", "", "the word destroy")
+	return cmd
+}
+
+func (a *app) leakScanCommand() *cobra.Command {
+	var index, out string
+	var o scan.Options
+	cmd := &cobra.Command{
+		Use:   "scan PATH... --index FILE [-o DIR | --json]",
+		Short: "Say which participants and which fields are in files, where, and how sure it is",
+		Long: `scan reads files and folders and looks for the people of an index in them. It needs
+the index and the case's key, which it asks the installation for against an event;
+it sees pseudonyms only.
+
+With -o it writes findings.ndjson (one line a participant and field set),
+ledger.ndjson (what became of every range of every file) and summary.json into a
+folder, and goes on where it was if it was interrupted. With --json it prints the
+findings, otherwise the summary.
+
+Grades: A the number and one more field; B name and birth or address that nobody
+else shares, and a third field; C likely; D a number alone; ambiguous; conflict.`,
+		Args: cobra.MinimumNArgs(1),
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.Flags().StringVar(&index, "index", "", "the index's file")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "a folder for the results, made if it isn't there")
+	cmd.Flags().IntVar(&o.Workers, "workers", 0, "how many files and blocks are scanned at once; one a processor otherwise")
+	_ = cmd.MarkFlagRequired("index") // the flag exists
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		x, err := a.openIndex(cmd, index)
+		if err != nil {
+			return err
+		}
+		if out != "" {
+			if err := os.MkdirAll(out, 0o700); err != nil {
+				return errors.Join(err, x.Close())
+			}
+			o.Journal = filepath.Join(out, "journal")
+		}
+		bar, turn := newProgress(cmd.ErrOrStderr(), "scanning"), sync.Mutex{}
+		o.Paths = args
+		o.Progress = func(done, total int64) {
+			if turn.TryLock() { // several workers call
+				bar.at(done, total, "")
+				turn.Unlock()
+			}
+		}
+		r, err := scan.Run(cmd.Context(), x, o)
+		bar.end()
+		if err == nil {
+			err = report(cmd, r, out, *asJSON)
+		}
+		return errors.Join(err, x.Close())
+	}
+	return cmd
+}
+
+// openIndex opens an index with its case's key, which it asks for.
+func (a *app) openIndex(cmd *cobra.Command, path string) (*leakscan.Index, error) {
+	name, err := leakscan.CaseOf(path)
+	if err != nil {
+		return nil, err
+	}
+	var key api.LeakKey
+	err = a.with(cmd, func(ctx context.Context, c *api.Client) error {
+		return c.Do(ctx, http.MethodPost, "/operator/leak/key", api.LeakCase{Case: name}, &key)
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := leakscan.NewKeys(key.Key)
+	if err != nil {
+		return nil, err
+	}
+	return leakscan.Open(path, keys)
+}
+
+func report(cmd *cobra.Command, r *scan.Result, out string, asJSON bool) error {
+	if out != "" {
+		for name, write := range map[string]func(io.Writer) error{
+			"findings.ndjson": r.WriteFindings, "ledger.ndjson": r.WriteLedger,
+			"summary.json": func(w io.Writer) error {
+				enc := json.NewEncoder(w)
+				enc.SetIndent("", "  ")
+				return enc.Encode(r.Summary)
+			},
+		} {
+			if err := writeFile(filepath.Join(out, name), write); err != nil {
+				return err
+			}
+		}
+	}
+	if asJSON {
+		return r.WriteFindings(cmd.OutOrStdout())
+	}
+	return print(cmd, false, nil, func(w io.Writer) { summarise(w, &r.Summary) })
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}
+
+func summarise(w io.Writer, s *scan.Summary) {
+	people := 0
+	for _, n := range s.People {
+		people += n
+	}
+	fmt.Fprintf(w, "Case %s: %d of %d people are in these files.\n", s.Case, people, s.Indexed)
+	for _, g := range slices.Sorted(maps.Keys(s.People)) {
+		fmt.Fprintf(w, "  %s\t%d\n", g, s.People[g])
+	}
+	if s.Expected >= 0.005 {
+		fmt.Fprintf(w, "Of ten-digit numbers, chance makes about %.2f somebody's.\n", s.Expected)
+	}
+	if len(s.Combinations) > 0 {
+		fmt.Fprintln(w, "People by the fields that were found (A to C):")
+	}
+	for _, c := range s.Combinations {
+		fmt.Fprintf(w, "  %d\t%s\n", c.People, c.Fields)
+	}
+	fmt.Fprintln(w, "What was read, as files or in them (the ledger says which):")
+	for _, state := range slices.Sorted(maps.Keys(s.Coverage)) {
+		fmt.Fprintf(w, "  %s\t%d\n", state, s.Coverage[state])
+	}
+}
