@@ -9,8 +9,8 @@ import (
 
 	"azekura/auditlog"
 	"azekura/gate"
-	"azekura/internal/insttest"
 	"azekura/internal/installation"
+	"azekura/internal/insttest"
 	"azekura/keyring"
 	"azekura/leakscan"
 	"azekura/leakscan/scan"
