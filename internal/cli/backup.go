@@ -109,7 +109,7 @@ func (a *app) restoreCommand() *cobra.Command {
 	o := installation.RestoreOptions{}
 	var identity string
 	cmd := &cobra.Command{
-		Use:   "restore FILE --dir DIR --identity FILE",
+		Use:   "restore FILE --dir DIR --identity FILE [--db -] [--owner-db -]",
 		Short: "Make an installation from a backup, in an empty place",
 		Long: `restore makes an installation in --dir, which must be empty, and in the database of
 --db, which must be empty too; either engine's backup goes into either engine. It is
@@ -122,6 +122,10 @@ new --after-loss. If the old folder is still there and only the database is lost
 use --database-only: the signer in the folder knows what is missing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ask := newAsker(cmd)
+			if err := errors.Join(ask.fill("URL of the database", &o.Database), ask.fill("URL of the database for its tables' owner", &o.Owner)); err != nil {
+				return err
+			}
 			raw, err := readIdentity(identity)
 			if err != nil {
 				return err
@@ -154,7 +158,8 @@ use --database-only: the signer in the folder knows what is missing.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&identity, "identity", "", "the file of the age identity of one of the backup's recipients")
-	f.StringVar(&o.Database, "db", "", "a postgres:// URL of an empty database; without it an SQLite file in the folder")
+	f.StringVar(&o.Database, "db", "", "a postgres:// URL of an empty database, or - to be asked for it; without it an SQLite file in the folder")
+	f.StringVar(&o.Owner, "owner-db", "", "the same database's URL for the role that is to own the tables, or -; it is used now and kept nowhere")
 	f.BoolVar(&o.DatabaseOnly, "database-only", false, "restore the tables alone, for the installation in --dir, whose signer and settings stay")
 	_ = cmd.MarkFlagRequired("identity")
 	return cmd

@@ -317,3 +317,80 @@ func TestRehearse(t *testing.T) {
 		mustVerify(t, i)
 	})
 }
+
+// TestBackupAsTheApplication: the role that serves reads all that a backup takes,
+// and a restore makes the tables the owner's again.
+func TestBackupAsTheApplication(t *testing.T) {
+	owner, application := roles(t)
+	dir := filepath.Join(t.TempDir(), "installation")
+	ask := func() ([]byte, error) { return bytes.Clone(passphrase), nil }
+	if _, err := installation.Create(t.Context(), dir, installation.CreateOptions{Database: application, Owner: owner, Passphrase: passphrase, WorkFactor: 10}); err != nil {
+		t.Fatal(err)
+	}
+	i, err := installation.Open(t.Context(), dir, ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.StartJobs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	insttest.Import(t, i, insttest.CSV(t, 35, 50))
+	identity, to := keyPair(t)
+	raw := backupOf(t, i, to)
+	if err := i.Close(); err != nil {
+		t.Fatal(err)
+	}
+	owner, application = roles(t)
+	o := installation.RestoreOptions{Dir: filepath.Join(t.TempDir(), "restored"), Database: application, Owner: owner, Identities: []age.Identity{identity}}
+	done, err := installation.Restore(t.Context(), bytes.NewReader(raw), o)
+	if err != nil || !done.Header.Jobs {
+		t.Fatal(err, done.Header.Jobs)
+	}
+	if err := installation.Confirm(t.Context(), o.Dir, done.Log.Size, nil); err != nil {
+		t.Fatal(err)
+	}
+	if i, err = installation.Open(t.Context(), o.Dir, ask); err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if n := len(insttest.Look(t, i, insttest.Caseworker(t, i)).People); n != 50 {
+		t.Errorf("%d people", n)
+	}
+	if _, err := i.DB.Exec(t.Context(), "DELETE FROM log_event"); err == nil {
+		t.Error("the role that serves deletes from the restored log")
+	}
+}
+
+// TestBackupCarriesJobs: an import that was under way goes on where the backup is
+// restored, on either engine.
+func TestBackupCarriesJobs(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		dir, file := insttest.New(t, engine), insttest.File(t, insttest.CSV(t, 36, 9000))
+		i := insttest.Open(t, dir)
+		if err := i.StartJobs(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		startImport(t, i, file)
+		if err := i.Close(); err != nil { // the job is where it was
+			t.Fatal(err)
+		}
+		i = insttest.Open(t, dir)
+		identity, to := keyPair(t)
+		raw := backupOf(t, i, to)
+		other := map[string]string{"sqlite": "postgresql", "postgresql": "sqlite"}[engine]
+		at, done := restore(t, raw, other, identity)
+		if done.End.Jobs != 1 {
+			t.Errorf("%d jobs", done.End.Jobs)
+		}
+		if err := installation.Confirm(t.Context(), at, done.Log.Size, nil); err != nil {
+			t.Fatal(err)
+		}
+		again := insttest.Open(t, at)
+		if err := again.StartJobs(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if end, err := wait(t.Context(), again); err != nil || end.Created != 9000 {
+			t.Fatalf("%v %+v", err, end)
+		}
+	})
+}

@@ -30,8 +30,11 @@ const restoreTable = "azekura_restore"
 
 // RestoreOptions say where to restore.
 type RestoreOptions struct {
-	Dir        string // empty or not there, unless a restore of the same backup was cut off in it
-	Database   string // a postgres:// URL of an empty database; empty is SQLite in the folder
+	Dir      string // empty or not there, unless a restore of the same backup was cut off in it
+	Database string // a postgres:// URL of an empty database; empty is SQLite in the folder
+	// Owner is the URL of the role that owns PostgreSQL's tables, where another
+	// serves. It is used now and kept nowhere.
+	Owner      string
 	Identities []age.Identity
 	// DatabaseOnly restores the tables alone, for an installation whose folder
 	// is there: its settings and, above all, its signer are left as they are.
@@ -187,8 +190,12 @@ func (r *restoring) writeFiles() error {
 }
 
 func (r *restoring) run(ctx context.Context) (Restored, error) {
+	url := r.config.database(r.Dir)
+	if r.Owner != "" {
+		url = r.Owner
+	}
 	var err error
-	if r.db, err = db.Open(ctx, r.config.database(r.Dir)); err != nil {
+	if r.db, err = db.Open(ctx, url); err != nil {
 		return Restored{}, err
 	}
 	if err := r.prepare(ctx); err != nil {
@@ -324,6 +331,11 @@ func (r *restoring) verify(ctx context.Context, done *Restored) error {
 
 // finish makes it an installation. What stands last in the way is the file.
 func (r *restoring) finish(ctx context.Context) error {
+	if r.Owner != "" {
+		if err := Migrate(ctx, r.Owner); err != nil { // and what the other role may do
+			return err
+		}
+	}
 	if !r.DatabaseOnly {
 		if err := r.config.write(r.Dir); err != nil {
 			return err
