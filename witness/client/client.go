@@ -110,11 +110,14 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 		a := &asked{Witness: w, keys: keys, hashes: o.Hashes, http: &http.Client{Transport: c.http}}
 		c.asked, c.mail, c.idle[i] = append(c.asked, a), append(c.mail, make(chan head)), true
 		if w.Mirror && o.Mirror != nil {
-			f := newFeeder(c, a)
-			c.feeds = append(c.feeds, f)
-			c.done.Go(func() { f.run(c.ctx) })
+			c.feeds = append(c.feeds, newFeeder(c, a))
 		} else {
 			c.feeds = append(c.feeds, nil)
+		}
+	}
+	for i, f := range c.feeds { // once the lists grow no more
+		if f != nil {
+			c.done.Go(func() { f.run(c.ctx) })
 		}
 		c.done.Go(func() { c.ask(i) })
 	}
