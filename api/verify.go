@@ -48,7 +48,7 @@ func (s *Server) verifyAll(ctx context.Context, _ *struct{}) (*huma.StreamRespon
 		} else if err != nil {
 			return v, err
 		}
-		v.Register, err = s.inst.VerifyRegister(ctx, func(done int64) { progress(done, 0) })
+		v.Register, err = s.inst.Gate.VerifyRegister(ctx, func(done int64) { progress(done, 0) })
 		v.OK = v.Log.OK && v.Authority == "" && v.Register.OK
 		return v, err
 	}, s.teller(ctx)), nil

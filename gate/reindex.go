@@ -20,6 +20,28 @@ import (
 // one, against the receipt of a set event that lists them all; tokens are all
 // that leaves. job names the work in that event. The shredded have none.
 func (g *Gate) Reindex(ctx context.Context, job string, x *keyring.Index, people []auditlog.Member) ([]register.Tokens, error) {
+	return g.tokensOf(ctx, "rotate-index", job, x, people)
+}
+
+// VerifyRegister holds the register against the log, and its index against the
+// values, which it opens inside, against a set event a page of participants.
+func (g *Gate) VerifyRegister(ctx context.Context, progress func(done int64)) (register.Verified, error) {
+	v, err := g.store.Verify(ctx, g.OpenMembers, progress)
+	if err != nil || !v.OK { // what a record holds can't be believed
+		return v, err
+	}
+	err = g.store.VerifyIndex(ctx, func(ctx context.Context, x *keyring.Index, people []auditlog.Member) ([]register.Tokens, error) {
+		return g.tokensOf(ctx, "verify", "verify the index", x, people)
+	}, &v, progress)
+	for _, p := range v.Problems {
+		if err == nil {
+			err = g.log.Raise(ctx, p)
+		}
+	}
+	return v, err
+}
+
+func (g *Gate) tokensOf(ctx context.Context, purpose, job string, x *keyring.Index, people []auditlog.Member) ([]register.Tokens, error) {
 	id, err := g.log.NewSetID()
 	if err != nil {
 		return nil, err
@@ -32,7 +54,7 @@ func (g *Gate) Reindex(ctx context.Context, job string, x *keyring.Index, people
 	if err := set.Finish(ctx, g.db, g.log.ID()); err != nil {
 		return nil, fmt.Errorf("write the set's members: %w", err)
 	}
-	event := auditlog.Event{Action: auditlog.Set, Outcome: "ok", Purpose: "rotate-index", Set: &set.Info}
+	event := auditlog.Event{Action: auditlog.Set, Outcome: "ok", Purpose: purpose, Set: &set.Info}
 	receipts, err := g.log.Record(ctx, auditlog.Entry{Events: []auditlog.Event{event}, Set: set})
 	if err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"azekura/auditlog"
-	"azekura/register"
 )
 
 const (
@@ -54,9 +53,4 @@ func (i *Installation) CheckAuthority(ctx context.Context) error {
 		return errors.Join(err, i.Log.Raise(ctx, wrong.Tampering))
 	}
 	return err
-}
-
-// VerifyRegister holds the register against the log.
-func (i *Installation) VerifyRegister(ctx context.Context, progress func(done int64)) (register.Verified, error) {
-	return i.Register.Verify(ctx, i.Gate.OpenMembers, progress)
 }

@@ -283,6 +283,12 @@ func indexRows() []act {
 				token := o.i.Ring.Indexes()[0].Token("ref", o.people[p].Ref)
 				o.exec("UPDATE "+o.index+" SET participant_id = $1 WHERE token = $2", o.ids[p+1][:], token[:])
 			}},
+		{on: "index", what: "delete", tables: []string{"index"}, person: 42, by: []string{byVerify}, says: "a row of the index is gone",
+			do: func(o *office, p int) { o.exec("DELETE FROM "+o.index+" WHERE participant_id = $1", o.ids[p][:]) }},
+		{on: "index", what: "insert", tables: []string{"index"}, person: 43, by: []string{byVerify}, says: "a row of the index finds this participant by what was never theirs",
+			do: func(o *office, p int) {
+				o.exec("INSERT INTO "+o.index+" SELECT token, $1 FROM "+o.index+" WHERE participant_id = $2", o.ids[p][:], o.ids[p+1][:])
+			}},
 	}
 }
 

@@ -225,7 +225,7 @@ func (o *office) find(by string, person int) string {
 		o.ok(err)
 		return r.Problem
 	case byVerify:
-		v, err := o.i.VerifyRegister(o.Context(), nil)
+		v, err := o.i.Gate.VerifyRegister(o.Context(), nil)
 		o.ok(err)
 		if len(v.Problems) == 0 {
 			return ""
