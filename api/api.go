@@ -55,12 +55,19 @@ type Server struct {
 	// logError hears of errors that are told to nobody else.
 	logError func(request string, err error)
 	log      *http.ServeMux // the audit log's public side
+	long     chan struct{}  // holds a place for each long answer that is under way
 }
+
+// maxLong bounds the long answers of the staff's side that are under way at once:
+// each reads the whole log, and holds a connection to its database now and then.
+const maxLong = 2
+
+var errLong = errors.New("other exports or proofs are under way; try again when one is done")
 
 // New serves an installation. logError hears the cause of each internal error,
 // by request id.
 func New(inst *installation.Installation, logError func(request string, err error)) *Server {
-	s := &Server{inst: inst, logError: logError}
+	s := &Server{inst: inst, logError: logError, long: make(chan struct{}, maxLong)}
 	s.log = s.publicLog()
 	return s
 }
@@ -134,6 +141,7 @@ var statuses = []struct {
 	{auditlog.ErrUncosigned, http.StatusServiceUnavailable},
 	{auditlog.ErrOtherHistory, http.StatusServiceUnavailable},
 	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
+	{errLong, http.StatusServiceUnavailable},
 	{auditlog.ErrStopped, http.StatusServiceUnavailable},
 	{gate.ErrTooMany, http.StatusUnprocessableEntity},
 	{gate.ErrInvalid, http.StatusUnprocessableEntity},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"azekura/access"
 	"azekura/auditlog"
 	"azekura/auditlog/complete"
 	"azekura/auditlog/export"
@@ -67,15 +68,20 @@ func (s *Server) export(ctx context.Context, in *staffInput[ExportRequest]) (*hu
 	}
 	var ready *export.Ready
 	if err == nil {
-		ready, err = export.Prepare(ctx, export.Source{Log: s.inst.Log, OpenMembers: s.inst.Gate.OpenMembers}, session, q)
+		err = s.begin()
 	}
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
+	if ready, err = export.Prepare(ctx, export.Source{Log: s.inst.Log, OpenMembers: s.inst.Gate.OpenMembers}, session, q); err != nil {
+		s.done()
+		return nil, s.problem(ctx, err)
+	}
 	return &huma.StreamResponse{Body: func(out huma.Context) {
+		defer s.done()
 		out.SetHeader("Content-Type", ready.ContentType())
 		out.SetHeader(RowsHeader, strconv.FormatInt(ready.Rows, 10))
-		if err := ready.Write(ctx, patient(out)); err != nil { // the header tells the reader that rows are missing
+		if err := ready.Write(ctx, s.patient(out, session)); err != nil { // the header tells the reader that rows are missing
 			s.logError(request(ctx), err)
 		}
 	}}, nil
@@ -118,13 +124,17 @@ func (s *Server) complete(ctx context.Context, in *staffInput[CompleteRequest]) 
 	if err == nil {
 		err = export.Proof(ctx, s.inst.Log, session, subject, r.Log, r.From, r.To, request(ctx))
 	}
+	if err == nil {
+		err = s.begin()
+	}
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
 	return &huma.StreamResponse{Body: func(out huma.Context) {
+		defer s.done()
 		out.SetHeader("Content-Type", "application/x-ndjson")
 		o := auditlog.CompleteOptions{Log: r.Log, From: r.From, To: r.To, OpenMembers: s.inst.Gate.OpenMembers}
-		w := patient(out)
+		w := s.patient(out, session)
 		if _, err := s.inst.Log.ProveComplete(ctx, subject, o, w); err != nil {
 			// A proof without its end is none; this says why.
 			_, _ = fmt.Fprintf(w, `{"error":%q}`+"\n", s.teller(ctx)(err))
@@ -132,22 +142,41 @@ func (s *Server) complete(ctx context.Context, in *staffInput[CompleteRequest]) 
 	}}, nil
 }
 
-// patientWriter gives each part of a long answer the time that a short one has.
+// begin takes a place among the long answers; done gives it back.
+func (s *Server) begin() error {
+	select {
+	case s.long <- struct{}{}:
+		return nil
+	default:
+		return errLong
+	}
+}
+
+func (s *Server) done() { <-s.long }
+
+// patientWriter gives each part of a long answer the time that a short one has,
+// and ends with the session.
 type patientWriter struct {
 	io.Writer
 	control *http.ResponseController
+	still   func() error
 }
 
-func patient(out huma.Context) io.Writer {
-	w := out.BodyWriter()
-	if h, ok := w.(http.ResponseWriter); ok {
-		return patientWriter{w, http.NewResponseController(h)}
+func (s *Server) patient(out huma.Context, session access.Session) io.Writer {
+	w := patientWriter{Writer: out.BodyWriter(), still: func() error { return s.inst.Access.Still(session) }}
+	if h, ok := w.Writer.(http.ResponseWriter); ok {
+		w.control = http.NewResponseController(h)
 	}
 	return w
 }
 
 func (p patientWriter) Write(b []byte) (int, error) {
-	// A writer in this process has no deadline to move.
-	_ = p.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err := p.still(); err != nil {
+		return 0, err
+	}
+	if p.control != nil {
+		// A writer in this process has no deadline to move.
+		_ = p.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
 	return p.Writer.Write(b)
 }

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,4 +152,60 @@ func TestOnlyAuditorsExport(t *testing.T) {
 		t.Errorf("before any day is over: %s", w.Body)
 	}
 	o.whole()
+}
+
+// TestExportEndsWithItsSession: a session that is closed while its export goes out
+// gets no more of it, and a third long answer waits for nobody.
+func TestExportEndsWithItsSession(t *testing.T) {
+	o := newOffice(t, insttest.Open(t, insttest.New(t, "sqlite")))
+	auditor := o.as("auditor")
+	for range 300 {
+		o.reads()
+	}
+	ask := func(w http.ResponseWriter) {
+		o.staff.ServeHTTP(w, auditor.request(http.MethodPost, "/v1/log/export", `{"format":"fhir"}`))
+	}
+	first := &slowReader{ResponseRecorder: httptest.NewRecorder(), begun: make(chan bool), goOn: make(chan bool)}
+	second := &slowReader{ResponseRecorder: httptest.NewRecorder(), begun: make(chan bool), goOn: make(chan bool)}
+	done := make(chan bool)
+	for _, w := range []*slowReader{first, second} {
+		go func() { ask(w); done <- true }()
+		<-w.begun
+	}
+	third := httptest.NewRecorder()
+	ask(third)
+	if third.Code != http.StatusServiceUnavailable || !strings.Contains(third.Body.String(), "under way") {
+		t.Errorf("a third at once: %d %s", third.Code, third.Body)
+	}
+	id, err := auditlog.ParseSession(session(t, o, "s-auditor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.inst.Access.CloseSession(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []*slowReader{first, second} {
+		close(w.goOn)
+		<-done
+		rows, _ := strconv.Atoi(w.Header().Get(api.RowsHeader))
+		if got := bytes.Count(w.Body.Bytes(), []byte("\n")); rows < 300 || got >= rows {
+			t.Errorf("%d of %d rows came though the session was closed", got, rows)
+		}
+	}
+	if status := answer(o.staff, auditor.request(http.MethodPost, "/v1/log/export", `{"format":"csv"}`)).Code; status != http.StatusUnauthorized {
+		t.Errorf("a closed session's export: %d", status)
+	}
+}
+
+// slowReader takes the first part of an answer and then waits.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	begun, goOn chan bool
+	once        sync.Once
+}
+
+func (s *slowReader) Write(b []byte) (int, error) {
+	n, err := s.ResponseRecorder.Write(b)
+	s.once.Do(func() { close(s.begun); <-s.goOn })
+	return n, err
 }
