@@ -19,6 +19,7 @@ const chunk = 1000
 // the old one.
 func (r *Rotator) wrap(ctx context.Context, at *Rotation) error {
 	for {
+		begun := time.Now()
 		keys, err := r.keysAfter(ctx, at)
 		if err != nil {
 			return err
@@ -26,7 +27,7 @@ func (r *Rotator) wrap(ctx context.Context, at *Rotation) error {
 		if len(keys) == 0 {
 			break
 		}
-		if err := r.rewrap(ctx, at, keys); err != nil {
+		if err := errors.Join(r.rewrap(ctx, at, keys), r.rest(ctx, begun)); err != nil {
 			return err
 		}
 	}

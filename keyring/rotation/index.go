@@ -2,7 +2,9 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"azekura/auditlog"
 	"azekura/internal/db"
@@ -19,6 +21,7 @@ func (r *Rotator) build(ctx context.Context, at *Rotation) error {
 		return fmt.Errorf("%w: the index key", ErrKeys)
 	}
 	for {
+		begun := time.Now()
 		people, err := r.Register.After(ctx, uuid.UUID(at.at), func(id uuid.UUID, version int64) auditlog.Member {
 			return auditlog.Member{ID: id, Version: version}
 		})
@@ -28,7 +31,7 @@ func (r *Rotator) build(ctx context.Context, at *Rotation) error {
 		if len(people) == 0 {
 			break
 		}
-		if err := r.reindex(ctx, at, indexes[1], people); err != nil {
+		if err := errors.Join(r.reindex(ctx, at, indexes[1], people), r.rest(ctx, begun)); err != nil {
 			return err
 		}
 	}

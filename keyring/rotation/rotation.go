@@ -321,6 +321,21 @@ func (r *Rotator) fail(ctx context.Context, id int64, why error) error {
 	return err
 }
 
+// rest leaves SQLite's one writer to others for as long as a chunk has had it: who
+// reads waits for the log, and the log for the writer. On PostgreSQL they write
+// side by side.
+func (r *Rotator) rest(ctx context.Context, begun time.Time) error {
+	if r.DB.Engine() != db.SQLite {
+		return nil
+	}
+	select {
+	case <-time.After(time.Since(begun)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // place moves a rotation on, from where this run thinks it is: a second run beside
 // it changes no row and stops.
 func place(ctx context.Context, tx db.Tx, at *Rotation, next []byte, done int64) error {
