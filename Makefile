@@ -7,7 +7,7 @@ SEED     ?= 2015
 FUZZTIME ?= 10s
 BENCH    ?=
 # Where goroutines share state; all packages under the race detector take too long.
-RACE_PKGS := ./auditlog ./gate ./internal/db ./internal/pgtest ./witness/...
+RACE_PKGS := ./auditlog ./auditlog/serve ./auditlog/check ./gate ./internal/db ./internal/pgtest ./witness/...
 
 .PHONY: help build drill demo test soak bench fuzz setup go
 
