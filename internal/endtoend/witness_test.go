@@ -156,9 +156,7 @@ func TestFolderPutBack(t *testing.T) {
 			status, _ := c.read(t.Context(), s, a.people[0].Ref, "name")
 			return status == http.StatusServiceUnavailable
 		})
-		if !strings.Contains(s.stderr(), "a witness saw another history of this log") {
-			t.Errorf("the server says\n%s", s.stderr())
-		}
+		eventually(t, "the server says why", func() bool { return strings.Contains(s.stderr(), "a witness saw another history of this log") })
 		s.kill()
 		a.refusedAtStart(t)
 	})

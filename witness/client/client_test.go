@@ -137,7 +137,8 @@ func TestLagSurvivesARestart(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	i = open(t, dir)
 	defer i.Close()
-	if lag, least := i.Witnesses.Status().Lag, time.Since(recorded)-5*time.Millisecond; lag < least {
+	least := time.Since(recorded) // the event is older
+	if lag := i.Witnesses.Status().Lag; lag < least {
 		t.Errorf("after a restart the lag is %s, and the event is %s old", lag, least)
 	}
 }
