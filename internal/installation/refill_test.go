@@ -88,7 +88,7 @@ func mirrored(t *testing.T, i *installation.Installation) int64 {
 var logTables = []string{"log_head", "log_event", "log_tile", "log_set_block"}
 
 // otherTables are those that a backup brings back with the log's.
-var otherTables = []string{"register_version", "register_index", "register_import", "register_unchanged", "register_reject", "keyring_participant"}
+var otherTables = []string{"register_version", "register_index_0", "register_index_1", "register_import", "register_unchanged", "register_reject", "keyring_participant"}
 
 // contents are the log's tables, row by row, up to a size; without the head's
 // epoch, which each start raises.
