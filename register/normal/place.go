@@ -17,6 +17,9 @@ type Place struct {
 // longestTown bounds the characters that are tried as a town.
 const longestTown = 48
 
+// pastTown bounds how far beyond a town a longer one is looked for.
+const pastTown = 16
+
 // PlaceOf reads an address. The town is the longest one of the table that the
 // address begins with: so 六本木3-1 isn't cut at 六, nor 三番町6-2 at 三. The
 // block ends at the first character that isn't a number or a joint: at a
@@ -27,18 +30,20 @@ func PlaceOf(s string) Place {
 	}
 	s = withoutPostal(Address(separated(s)))
 	s = withoutPrefecture(s)
-	var c canonical
+	var stack [4 * longestTown]byte
+	c := canonical{text: stack[:0]}
 	var p Place
-	rest := 0
+	table, rest, town := towns(), 0, 0
 	for i, n := 0, 0; i < len(s) && n < longestTown; n++ {
 		if s[i] == '|' {
 			break
 		}
-		i = c.next(s, i)
-		if isTown(c.hash) {
-			p = Place{Town: string(c.text), Known: true}
-			rest = i
+		if i = c.next(s, i); table.has(c.hash) {
+			rest, town, n = i, len(c.text), max(n, longestTown-pastTown)
 		}
+	}
+	if p.Known = town > 0; p.Known {
+		p.Town = string(c.text[:town])
 	}
 	if !p.Known {
 		if rest = strings.IndexAny(s, "0123456789|"); rest < 0 {

@@ -19,10 +19,16 @@ var townsGz []byte
 // townSlots is the size of the table, a power of two; a third of it is taken.
 const townSlots = 1 << 19
 
-// towns is an open-addressed set of the hashes of all towns as canonical writes
-// them, with their district (郡) and without.
-var towns = sync.OnceValue(func() *[townSlots]uint64 {
-	table := new([townSlots]uint64)
+// townTable is an open-addressed set of the hashes of all towns as canonical
+// writes them, with their district (郡) and without. Before it stand bits that fit
+// a processor's cache: most of what is asked is no town.
+type townTable struct {
+	bits  [1 << 15]uint64
+	slots [townSlots]uint64
+}
+
+var towns = sync.OnceValue(func() *townTable {
+	table := new(townTable)
 	z, err := gzip.NewReader(bytes.NewReader(townsGz))
 	if err != nil {
 		panic(fmt.Sprintf("normal: the embedded town table is damaged, build again: %v", err))
@@ -41,22 +47,25 @@ var towns = sync.OnceValue(func() *[townSlots]uint64 {
 	return table
 })
 
-func addTown(table *[townSlots]uint64, town string) {
+func addTown(table *townTable, town string) {
 	var c canonical
 	for i := 0; i < len(town); {
 		i = c.next(town, i)
 	}
 	at := c.hash & (townSlots - 1)
-	for table[at] != 0 && table[at] != c.hash {
+	for table.slots[at] != 0 && table.slots[at] != c.hash {
 		at = (at + 1) & (townSlots - 1)
 	}
-	table[at] = c.hash
+	table.slots[at] = c.hash
+	table.bits[c.hash>>43&(1<<15-1)] |= 1 << (c.hash >> 58)
 }
 
-func isTown(hash uint64) bool {
-	table := towns()
-	for at := hash & (townSlots - 1); table[at] != 0; at = (at + 1) & (townSlots - 1) {
-		if table[at] == hash {
+func (t *townTable) has(hash uint64) bool {
+	if t.bits[hash>>43&(1<<15-1)]>>(hash>>58)&1 == 0 {
+		return false
+	}
+	for at := hash & (townSlots - 1); t.slots[at] != 0; at = (at + 1) & (townSlots - 1) {
+		if t.slots[at] == hash {
 			return true
 		}
 	}
