@@ -153,7 +153,8 @@ func (t *texting) decide(block []byte, last bool) {
 	sample := block
 	if len(sample) > sampleSize || !last {
 		sample = sample[:min(len(sample), sampleSize)]
-		if at := bytes.LastIndexByte(sample, '\n'); at >= 0 {
+		// A dump may be one line of many megabytes: then the sample isn't cut at one.
+		if at := bytes.LastIndexByte(sample, '\n'); at >= len(sample)/2 {
 			sample = sample[:at+1]
 		}
 	}
@@ -188,7 +189,7 @@ func (t *texting) settle(sample []byte) {
 		if c == iso2022JP && bytes.IndexByte(sample, 0x1B) < 0 {
 			continue
 		}
-		if _, ok := c.append(nil, trimPartial(sample)); ok {
+		if decodes(sample, c) {
 			whole = append(whole, c)
 		}
 	}
@@ -211,17 +212,28 @@ func (t *texting) settle(sample []byte) {
 	}
 }
 
-// trimPartial leaves out a character that the sample's end cuts, which is one of
-// the last three bytes.
-func trimPartial(sample []byte) []byte {
-	if at := bytes.LastIndexByte(sample, '\n'); at >= 0 {
-		return sample[:at+1]
+// decodes says whether a sample is of a charset, but for a character that its end
+// may cut.
+func decodes(sample []byte, c charset) bool {
+	for n := range min(4, len(sample)) {
+		if _, ok := c.append(nil, sample[:len(sample)-n]); ok {
+			return true
+		}
 	}
-	return sample
+	return false
 }
 
 // boundary is where the last whole record of a block ends.
 func (t *texting) boundary(block []byte) int {
+	if t.feeder != nil && t.charset != iso2022JP {
+		// A feeder goes on anywhere, so long as no character is cut: no charset has
+		// a byte below 0x40 as the second one of a character.
+		for end := len(block); end > max(0, len(block)-4096); end-- {
+			if block[end-1] < 0x40 {
+				return end
+			}
+		}
+	}
 	if !t.shape.quotes {
 		return bytes.LastIndexByte(block, '\n') + 1
 	}

@@ -200,6 +200,24 @@ func TestTruth(t *testing.T) {
 	}
 }
 
+// TestLongLine: a dump in one line of several megabytes is read as the dump that it
+// is, in an encoding whose characters a block's end must not cut.
+func TestLongLine(t *testing.T) {
+	x := indexOf(t, 20_000)
+	register := people(seed, 20_000)
+	for _, style := range []leaktest.Style{{Format: "mysql"}, {Format: "mysql", Encoding: "cp932"}, {Format: "html", Encoding: "euc-jp"}} {
+		raw, truth := leaktest.Leak(style, register, own(len(register)))
+		path := write(t, t.TempDir(), "leak", raw)
+		r := run(t, x, scan.Options{Paths: []string{path}})
+		if got := measure(t, r, truth); got.found != got.rows || got.sure != got.sureRight || got.rows < 19_000 {
+			t.Errorf("%s in %s: %+v", style.Format, style.Encoding, got)
+		}
+		if e := ledger(t, r)[path]; e.State != scan.Parsed || e.Records < int64(len(truth)) {
+			t.Errorf("%s in %s: %+v", style.Format, style.Encoding, e)
+		}
+	}
+}
+
 // TestWorkersDontShow: the result is the same bytes for any number of workers, and
 // for a scan that goes on from its journal.
 func TestWorkersDontShow(t *testing.T) {
