@@ -287,4 +287,3 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
-
