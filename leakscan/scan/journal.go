@@ -44,7 +44,7 @@ func openJournal(path string, index [32]byte) (*journal, error) {
 		}
 		at += size
 	}
-	if err := file.Truncate(at); err == nil {
+	if err = file.Truncate(at); err == nil {
 		_, err = file.Seek(at, io.SeekStart)
 	}
 	if err != nil {

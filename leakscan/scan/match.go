@@ -24,7 +24,6 @@ type matcher struct {
 	scratch []byte
 	text    []byte // of the block, decoded
 	form    []byte
-	names   [][]byte
 	tokens  [leakscan.Kinds][]uint64
 	owners  [leakscan.Kinds][]owner
 	through []int32

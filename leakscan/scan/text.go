@@ -84,7 +84,6 @@ type blockResult struct {
 	part placed
 	rows int64
 	bad  []span
-	buf  []byte
 }
 
 // span is a range of a block's bytes.
