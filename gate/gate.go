@@ -252,6 +252,9 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, who Who) (person, 
 		return person{}, err
 	}
 	if p == nil {
+		if err := g.store.Missing(ctx, id, by != ""); err != nil {
+			return person{}, err
+		}
 		return person{}, g.miss(ctx, event, "id")
 	}
 	if p.Key.Wrapped == nil {

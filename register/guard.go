@@ -30,6 +30,8 @@ func tampered(table, key, kind string, args ...any) error {
 const (
 	kindAltered   = "the row of version %d was altered, or inserted by somebody else"
 	kindGone      = "the row of version %d is gone, which event %d wrote"
+	kindGap       = "the row of version %d is gone"
+	kindNobody    = "all rows of this participant are gone"
 	kindReplaced  = "the row of version %d isn't that of event %d, which wrote it"
 	kindKeyGone   = "the data key is missing and no event says that it was destroyed"
 	kindKeyBack   = "the data key was destroyed, and its row was put back"
@@ -64,6 +66,11 @@ func (s *Store) guard(p *Sealed, change []byte, wasShredded bool) error {
 	id := p.Key.ID
 	is := func(table, kind string, args ...any) error { return tampered(table, id.String(), kind, args...) }
 	for i := range p.Versions {
+		// A version holds what it sets: without one between, what it set would
+		// stand as it was before.
+		if no := int64(i) + 1; p.Versions[i].No != no {
+			return is("register_version", kindGap, no)
+		}
 		if !s.genuine(id, &p.Versions[i]) {
 			return is("register_version", kindAltered, p.Versions[i].No)
 		}
@@ -88,6 +95,23 @@ func (s *Store) guard(p *Sealed, change []byte, wasShredded bool) error {
 		return is("keyring_participant", kindKeyGone)
 	}
 	return nil
+}
+
+// Missing answers for a participant who has no row: nil where there never was one,
+// as far as can be told. indexed says that the index named them.
+func (s *Store) Missing(ctx context.Context, id uuid.UUID, indexed bool) error {
+	if !indexed {
+		var spoken int64
+		err := s.db.QueryRow(ctx, "SELECT participant_seq FROM log_event WHERE log_id = $1 AND participant_id = $2 ORDER BY participant_seq DESC LIMIT 1",
+			[]any{s.log.ID(), bytes.Clone(id[:])}, &spoken)
+		if errors.Is(err, db.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read from the register: %w", err)
+		}
+	}
+	return s.raise(ctx, tampered("register_version", id.String(), kindNobody))
 }
 
 func (s *Sealed) version(no int64) *Version {
@@ -163,6 +187,10 @@ func (s *Store) Replay(e auditlog.Event) error {
 	case e.Action == auditlog.Shred:
 		s.shredded.set(e.Participant, true)
 	case e.Action == auditlog.System && e.Purpose == Guarded:
+		s.guarded = true
+	case e.Action == auditlog.System && (e.Purpose == "continue" || e.Purpose == "gap"):
+		// The log before this one, which said so, may be lost as a whole; and what
+		// continues logs has always written MACs.
 		s.guarded = true
 	case e.Action == auditlog.System && e.Purpose == "init":
 		var made struct {

@@ -253,7 +253,7 @@ func (v *verifier) participant(list []versionRow, changes []auditlog.Event, key 
 		r := &list[i]
 		v.Versions++
 		if r.No != want {
-			v.Found("register_version", id.String(), "the row of version %d is gone", want)
+			v.Found("register_version", id.String(), kindGap, want)
 		}
 		want = r.No + 1
 		if !v.store.genuine(id, &r.Version) {

@@ -215,7 +215,15 @@ func versions() []act {
 			do: func(o *office, p int) {
 				o.exec("DELETE FROM register_version WHERE participant_id = $1 AND version = 2", o.ids[p][:])
 			}},
-		{on: "versions", what: "delete an imported person's", tables: of, person: 23, by: []string{byVerify}, says: "",
+		{on: "versions", what: "delete one between", tables: of, person: 3, by: []string{byRead, byVerify}, says: "the row of version 2 is gone",
+			do: func(o *office, p int) {
+				o.exec("DELETE FROM register_version WHERE participant_id = $1 AND version = 2", o.ids[p][:])
+			}},
+		{on: "versions", what: "delete all of one whom the log names", tables: of, person: 3, by: []string{byRead, byVerify}, says: "",
+			do: func(o *office, p int) {
+				o.exec("DELETE FROM register_version WHERE participant_id = $1", o.ids[p][:])
+			}},
+		{on: "versions", what: "delete an imported person's", tables: of, person: 23, by: []string{byRead, byVerify}, says: "",
 			do: func(o *office, p int) {
 				o.exec("DELETE FROM register_version WHERE participant_id = $1", o.ids[p][:])
 			}},
