@@ -175,6 +175,28 @@ func (s *Signer) headMAC(logID, size int64, root Hash) []byte {
 	return h.Sum(nil)[:16]
 }
 
+// vouches tells whether the state holds the key of headMAC.
+func (s *Signer) vouches() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.state.HeadKey) > 0
+}
+
+// VouchRestored writes the word of a restored signer's new key for the head that
+// was loaded with a backup, so that a tail which somebody puts behind it before
+// the restore is confirmed is refused like any other.
+func VouchRestored(ctx context.Context, q db.Querier, logID, size int64, root Hash, signer *Signer) error {
+	n, err := q.Exec(ctx, "UPDATE log_head SET mac = $1 WHERE log_id = $2 AND size = $3 AND root = $4",
+		signer.headMAC(logID, size, root), logID, size, root[:])
+	if err == nil && n != 1 {
+		err = fmt.Errorf("%w: it isn't the one that was loaded", ErrSigner)
+	}
+	if err != nil {
+		return fmt.Errorf("vouch for the restored head: %w", err)
+	}
+	return nil
+}
+
 func newHeadKey() []byte {
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails: the program ends instead
@@ -192,11 +214,10 @@ func CheckTail(ctx context.Context, q db.Querier, logID int64, signer *Signer) e
 	if err != nil && !errors.Is(err, db.ErrNoRows) {
 		return fmt.Errorf("read the log's head: %w", err)
 	}
-	// A database out of a backup had its signer's key of another state.
-	if restored, _ := signer.Restored(); size <= signed || restored {
+	if size <= signed {
 		return nil
 	}
-	if len(raw) != hashSize || !signer.whole() || !hmac.Equal(mac, signer.headMAC(logID, size, Hash(raw))) {
+	if len(raw) != hashSize || !signer.vouches() || !hmac.Equal(mac, signer.headMAC(logID, size, Hash(raw))) {
 		return fmt.Errorf("%w: the %d events from %d on were put into the database by somebody else than this log's sequencer, or its head was altered; "+
 			"they are not signed. See doc/operations.md, “When log verify fails”", ErrSigner, size-signed, signed)
 	}

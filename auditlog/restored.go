@@ -57,7 +57,7 @@ func RestoreSigner(ctx context.Context, q db.Querier, dir string, logID int64, c
 	if t.root() != root {
 		return fmt.Errorf("%w: the first %d events aren't those under the backup's signed head", ErrSigner, size)
 	}
-	state := signerState{Size: size, Edge: t.rng.Hashes(), Checkpoint: bytes.Clone(checkpoint), Restored: &Restored{Size: size}}
+	state := signerState{Size: size, Edge: t.rng.Hashes(), Checkpoint: bytes.Clone(checkpoint), Restored: &Restored{Size: size}, HeadKey: newHeadKey()}
 	body, err := json.Marshal(state)
 	if err != nil {
 		return err
@@ -74,16 +74,33 @@ func (s *Signer) Restored() (restored, unconfirmed bool) {
 	return r != nil, r != nil && !r.Confirmed
 }
 
+// fileConfirmed keeps what two people signed, until the log holds it. It is
+// longer than a state may be.
+const fileConfirmed = "confirmed"
+
 // Confirm lets a restored signer sign again: nothing was signed after its head.
-func (s *Signer) Confirm() error {
+// note is what says so, if anything does; ConfirmedBy gives it until EndRestored.
+func (s *Signer) Confirm(note string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state.Restored == nil || s.state.Restored.Confirmed {
 		return nil
 	}
+	if err := slotfile.Replace(filepath.Join(s.dir, fileConfirmed), []byte(note)); err != nil {
+		return fmt.Errorf("keep who confirmed the restore: %w", err)
+	}
 	state := s.state
 	state.Restored = &Restored{Size: state.Restored.Size, Confirmed: true}
 	return s.keep(state, s.tree)
+}
+
+// ConfirmedBy is the note of Confirm, or empty.
+func (s *Signer) ConfirmedBy() (string, error) {
+	raw, err := os.ReadFile(filepath.Join(s.dir, fileConfirmed))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return string(raw), err
 }
 
 // EndRestored forgets that the state was restored, once the log says so.
@@ -95,7 +112,14 @@ func (s *Signer) EndRestored() error {
 	}
 	state := s.state
 	state.Restored = nil
-	return s.keep(state, s.tree)
+	if err := s.keep(state, s.tree); err != nil {
+		return err
+	}
+	err := os.Remove(filepath.Join(s.dir, fileConfirmed))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // frozen tells whether a log's last event ends it.

@@ -45,9 +45,9 @@ type signerState struct {
 	// Restored is set in a state that was made from a backup: it may be older
 	// than what was signed last.
 	Restored *Restored `json:"restored,omitempty"`
-	// Authority and HeadKey are absent from a state that was made from a backup,
-	// or for a log that follows others, or by an earlier version of this program,
-	// until its log is opened.
+	// Authority is absent from a state that was made from a backup, and HeadKey
+	// too from one for a log that follows others, or by an earlier version of
+	// this program, until its log is opened.
 	Authority *Authority `json:"authority,omitempty"`
 	HeadKey   []byte     `json:"head_key,omitempty"` // for the sequencer's word on a head
 }

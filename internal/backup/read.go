@@ -21,6 +21,10 @@ type Reader struct {
 	Header Header
 	Files  []File
 
+	// Loaded, when set, reads the tables at the moment at which Load finds that
+	// they hold what the backup says.
+	Loaded func(ctx context.Context, q db.Querier) error
+
 	in    recordReader
 	close func()
 	// pending is a record that was read to see where the files end.
@@ -301,6 +305,11 @@ func (l *loader) finish(ctx context.Context) (End, []jobs.Job, error) {
 		}
 		if got != l.ends[i] {
 			return End{}, nil, fmt.Errorf("table %s doesn't hold what was loaded: %d rows, and the backup has %d", t.Name, got.Rows, l.ends[i].Rows)
+		}
+	}
+	if l.r.Loaded != nil {
+		if err := l.r.Loaded(ctx, snapshot); err != nil {
+			return End{}, nil, err
 		}
 	}
 	return l.end, l.jobs, nil

@@ -75,17 +75,25 @@ func AddApprover(ctx context.Context, dir, vkey string, file []byte) (recorded b
 type confirm struct {
 	Log  string `json:"log"`
 	Size int64  `json:"size"`
+	// Held and Root are the database's head: it may hold events that were
+	// recorded and not signed yet when the backup was made.
+	Held int64  `json:"held"`
+	Root string `json:"root"`
 }
 
 func (a confirm) words() string {
-	return fmt.Sprintf("Nothing was recorded in the audit log %s after its first %d events, which the backup holds.\n", a.Log, a.Size) +
+	tail := ""
+	if a.Held > a.Size {
+		tail = fmt.Sprintf("Behind the signed head of %d the database holds events to %d, not signed yet: they are signed now, to the root %s.\n", a.Size, a.Held-1, a.Root)
+	}
+	return fmt.Sprintf("Nothing was recorded in the audit log %s after its first %d events, which the backup holds.\n", a.Log, a.Held) + tail +
 		"It goes on there. If something was, the log forks, and a witness or a head noted elsewhere will show it.\n"
 }
 
 // ProposeConfirm makes the proposal to go on after a restore.
 func ProposeConfirm(ctx context.Context, dir, by string, life time.Duration) ([]byte, error) {
 	return withFolder(ctx, dir, func(f *folder) ([]byte, error) {
-		a, err := f.confirming()
+		a, err := f.confirming(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -93,12 +101,16 @@ func ProposeConfirm(ctx context.Context, dir, by string, life time.Duration) ([]
 	})
 }
 
-func (f *folder) confirming() (confirm, error) {
+func (f *folder) confirming(ctx context.Context) (confirm, error) {
 	size, _ := f.signer.Head()
 	if _, unconfirmed := f.signer.Restored(); !unconfirmed {
 		return confirm{}, errors.New("nothing waits to be confirmed: the signer's state isn't a restored one")
 	}
-	return confirm{f.config.Origin, size}, nil
+	if err := auditlog.CheckTail(ctx, f.db, f.config.LogID, f.signer); err != nil {
+		return confirm{}, err
+	}
+	held, root, err := auditlog.HeadOf(ctx, f.db, f.config.LogID)
+	return confirm{f.config.Origin, size, held, root.String()}, err
 }
 
 // Confirm says that nothing was signed after the head of size events that a
@@ -107,7 +119,8 @@ func (f *folder) confirming() (confirm, error) {
 func Confirm(ctx context.Context, dir string, size int64, file []byte) error {
 	_, err := withFolder(ctx, dir, func(f *folder) (struct{}, error) {
 		var none struct{}
-		a, err := f.confirming()
+		note := ""
+		a, err := f.confirming(ctx)
 		if err != nil {
 			return none, err
 		}
@@ -118,11 +131,13 @@ func Confirm(ctx context.Context, dir string, size int64, file []byte) error {
 			if file == nil {
 				return none, fmt.Errorf("%w: approvers are enrolled, and two of them must say so; --propose writes what they sign", approval.ErrNotApproved)
 			}
-			if _, err := approved(f, file, kindConfirm, size, a); err != nil {
+			ok, err := approved(f, file, kindConfirm, size, a)
+			if err != nil {
 				return none, err
 			}
+			note = ok.Note()
 		}
-		if err := f.signer.Confirm(); err != nil {
+		if err := f.signer.Confirm(note); err != nil {
 			return none, err
 		}
 		if err := f.lead(ctx); err != nil { // which signs what the backup held unsigned

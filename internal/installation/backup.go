@@ -147,7 +147,7 @@ func carriedFiles(dir string) ([]backup.File, error) {
 
 func leftHere(name string) bool {
 	switch name {
-	case signerDir + "/state", signerDir + "/key.next", signerDir + "/rotating":
+	case signerDir + "/state", signerDir + "/key.next", signerDir + "/rotating", signerDir + "/confirmed":
 		return true
 	}
 	return strings.HasSuffix(name, ".new")

@@ -80,6 +80,8 @@ type restoring struct {
 	signer *auditlog.Signer // of the folder that was there, held
 	db     db.DB
 	try    int64 // drawn; the database knows the newest
+	held   int64 // the log's head as it was loaded
+	root   auditlog.Hash
 }
 
 func (r *restoring) close() error {
@@ -203,6 +205,10 @@ func (r *restoring) run(ctx context.Context) (Restored, error) {
 	}
 	done := Restored{Header: r.backup.Header}
 	var list []jobs.Job
+	r.backup.Loaded = func(ctx context.Context, q db.Querier) (err error) {
+		r.held, r.root, err = auditlog.HeadOf(ctx, q, done.Header.LogID)
+		return err
+	}
 	if done.End, list, err = r.backup.Load(ctx, r.db, r.fence, r.Rows); err != nil {
 		return Restored{}, err
 	}
@@ -326,7 +332,10 @@ func (r *restoring) verify(ctx context.Context, done *Restored) error {
 	if !done.Log.OK {
 		return fmt.Errorf("the backup's log isn't what was signed: %s; take another backup", done.Log.Problem)
 	}
-	return nil
+	if r.signer != nil {
+		return nil
+	}
+	return auditlog.VouchRestored(ctx, r.db, head.LogID, r.held, r.root, signer)
 }
 
 // finish makes it an installation. What stands last in the way is the file.

@@ -34,7 +34,15 @@ func (i *Installation) settle(ctx context.Context) error {
 // recordRestored writes into the log that it goes on after a restore.
 func recordRestored(ctx context.Context, signer *auditlog.Signer, log *auditlog.Log) error {
 	size, root := signer.Head()
-	if err := recordAct(ctx, log, "restore", map[string]any{"size": size, "root": root.String()}); err != nil {
+	note, err := signer.ConfirmedBy()
+	if err != nil {
+		return fmt.Errorf("read who confirmed the restore: %w", err)
+	}
+	detail := map[string]any{"size": size, "root": root.String()}
+	if note != "" {
+		detail["approval"] = note
+	}
+	if err := recordAct(ctx, log, "restore", detail); err != nil {
 		return err
 	}
 	return signer.EndRestored()
