@@ -63,8 +63,8 @@ func (k *rootKeys) settle(ctx context.Context) (wrapping.Wrapper, error) {
 	var err error
 	if k.failed == nil {
 		k.inst.Ring, err = keyring.Open(ctx, k.inst.DB, k.present)
-		if err == nil && k.staged {
-			k.discarded = true
+		if err == nil { // what was cut short before it was staged goes too
+			k.discarded = k.staged
 			err = root.Discard(k.inst.Dir)
 		}
 		if !k.staged || !errors.Is(err, root.ErrOtherRoot) {

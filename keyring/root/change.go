@@ -46,7 +46,12 @@ func Stage(dir string, transit *TransitConfig, o FileOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := writeNew(filepath.Join(dir, nextName), append(raw, '\n')); err != nil {
+	// Half a file here would keep the installation shut.
+	path := filepath.Join(dir, nextName)
+	if err := writeNew(path+".new", append(raw, '\n')); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
 	return syncDir(dir)
@@ -84,10 +89,10 @@ func OpenStaged(ctx context.Context, dir string, c Next, passphrase func() ([]by
 	return openFile(filepath.Join(dir, name), p)
 }
 
-// Discard takes the staged root key away. It is for when the keyring is under the
-// present one.
+// Discard takes the staged root key away, or what is there of it. It is for when
+// the keyring is under the present one.
 func Discard(dir string) error {
-	return remove(dir, nextName, nextRecoveryName, nextFileName)
+	return remove(dir, nextName, nextName+".new", nextRecoveryName, nextFileName)
 }
 
 // Promote puts the staged root key in the present one's place, whose copies in dir
