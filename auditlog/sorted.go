@@ -211,20 +211,6 @@ type sorted struct {
 // Close gives the file back.
 func (s *sorted) Close() error { return s.file.Close() }
 
-// each calls f with every leaf, in order.
-func (s *sorted) each(f func(place int64, l complete.Leaf) error) error {
-	r := &run{from: bufio.NewReaderSize(io.NewSectionReader(s.file, 0, s.count*leafSize), 1<<16)}
-	for place := range s.count {
-		if ok, err := r.next(); err != nil || !ok {
-			return errors.Join(err, errors.New("a day's numbers end too early"))
-		}
-		if err := f(place, r.leaf); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // at is the leaf at a place.
 func (s *sorted) at(place int64) (complete.Leaf, error) {
 	r := &run{from: io.NewSectionReader(s.file, place*leafSize, leafSize)}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"azekura/approval"
@@ -180,5 +179,3 @@ func approved[A act](f *folder, file []byte, kind string, size int64, now A) (ap
 		return now.words(), nil
 	})
 }
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -201,9 +201,11 @@ func slow(s string, m mode) string {
 					continue
 				}
 			} else {
-				marks = 0
+				// Marks may change places when they are composed: what stands
+				// before is the character that bears them.
+				marks, prev = 0, r
 			}
-			out, prev = utf8.AppendRune(out, r), r
+			out = utf8.AppendRune(out, r)
 		}
 	}
 	return longMarks(norm.NFC.String(string(out)))

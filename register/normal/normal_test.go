@@ -239,6 +239,7 @@ func TestManyMarks(t *testing.T) {
 		checkForms(t, "カ"+strings.Repeat("\u3099\u0323\u0301", n)+"-1")
 		checkForms(t, "ậ"+strings.Repeat("\u0301\u0323", n))
 		checkForms(t, strings.Repeat("十番地", n))
+		checkForms(t, strings.Repeat("\u0300\uff9e\u30fc", n))
 	}
 }
 
