@@ -34,7 +34,7 @@ const (
 	kindNobody    = "all rows of this participant are gone"
 	kindReplaced  = "the row of version %d isn't that of event %d, which wrote it"
 	kindKeyGone   = "the data key is missing and no event says that it was destroyed"
-	kindKeyBack   = "the data key was destroyed, and its row was put back"
+	KindKeyBack   = "the data key was destroyed, and its row was put back"
 	kindNoVersion = "a data key of nobody: its participant has no version"
 )
 
@@ -90,7 +90,7 @@ func (s *Store) guard(p *Sealed, change []byte, wasShredded bool) error {
 	}
 	switch {
 	case p.Key.Wrapped != nil && wasShredded:
-		return is("keyring_participant", kindKeyBack)
+		return is("keyring_participant", KindKeyBack)
 	case p.Key.Wrapped == nil && !s.shredded.has(id):
 		return is("keyring_participant", kindKeyGone)
 	}
@@ -145,6 +145,13 @@ func (s *shredded) has(id uuid.UUID) bool {
 	defer s.mu.RUnlock()
 	_, ok := s.ids[id]
 	return ok
+}
+
+// Shredded tells whether a participant was shredded for certain by now.
+func (s *Store) Shredded(id uuid.UUID) bool {
+	s.shredded.mu.RLock()
+	defer s.shredded.mu.RUnlock()
+	return s.shredded.ids[id]
 }
 
 // certain lists those of ids that were shredded for certain by now.

@@ -281,7 +281,7 @@ func (v *verifier) participant(list []versionRow, changes []auditlog.Event, key 
 	}
 	switch {
 	case key && v.gone[id]:
-		v.Found("keyring_participant", id.String(), kindKeyBack)
+		v.Found("keyring_participant", id.String(), KindKeyBack)
 	case !key && !v.store.shredded.has(id):
 		v.Found("keyring_participant", id.String(), kindKeyGone)
 	}

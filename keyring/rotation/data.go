@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"azekura/auditlog"
 	"azekura/internal/db"
 	"azekura/keyring"
+	"azekura/register"
 
 	"github.com/google/uuid"
 )
@@ -33,14 +35,14 @@ func (r *Rotator) wrap(ctx context.Context, at *Rotation) error {
 	}
 	// Nobody writes under the old epoch since the new one was taken up, so what
 	// isn't there now doesn't come.
-	var left int64
-	if err := r.DB.QueryRow(ctx, "SELECT count(*) FROM keyring_participant WHERE epoch <> $1", []any{at.To}, &left); err != nil {
+	left, err := r.left(ctx, at.To)
+	if err != nil {
 		return err
 	}
 	if left > 0 {
 		return r.again(ctx, at, fmt.Errorf("%d data keys are still under epoch %d, behind the job's back; ask for the rotation again", left, at.From))
 	}
-	err := r.step(ctx, *at, "ok", func(tx db.Tx) error {
+	err = r.step(ctx, *at, "ok", func(tx db.Tx) error {
 		if err := keyring.Destroy(ctx, tx, Data, at.From); err != nil {
 			return err
 		}
@@ -50,6 +52,40 @@ func (r *Rotator) wrap(ctx context.Context, at *Rotation) error {
 		at.Stage = stageScrub
 	}
 	return err
+}
+
+// left counts the data keys that would be lost with the old epoch. The row of who
+// was shredded is none: it was put back, and is to be lost.
+func (r *Rotator) left(ctx context.Context, to int64) (n int, err error) {
+	rows, err := r.DB.Query(ctx, "SELECT participant_id FROM keyring_participant WHERE epoch <> $1", to)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return 0, err
+		}
+		if !r.Register.Shredded(uuid.UUID(id)) {
+			n++
+		}
+	}
+	return n, rows.Err()
+}
+
+// back tells whether the data key of somebody who was shredded is in the database,
+// and raises the alarm. The row is read after the shredding is certain: a key that
+// is on its way out is none that was put back.
+func (r *Rotator) back(ctx context.Context, id uuid.UUID) (bool, error) {
+	if !r.Register.Shredded(id) {
+		return false, nil
+	}
+	var n int64
+	if err := r.DB.QueryRow(ctx, "SELECT count(*) FROM keyring_participant WHERE participant_id = $1", []any{id[:]}, &n); err != nil || n == 0 {
+		return err == nil, err
+	}
+	return true, r.Log.Raise(ctx, auditlog.Tampering{Table: "keyring_participant", Key: id.String(), Kind: register.KindKeyBack})
 }
 
 // again puts a rotation back to its begin, and says why.
@@ -86,6 +122,11 @@ func (r *Rotator) rewrap(ctx context.Context, at *Rotation, keys []keyring.DataK
 	var stmts []db.Stmt
 	for _, k := range keys {
 		if k.Epoch == at.To {
+			continue
+		}
+		if back, err := r.back(ctx, k.ID); err != nil {
+			return err
+		} else if back {
 			continue
 		}
 		again, err := r.Ring.Rewrap(k, at.To)

@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,11 +88,14 @@ type Parts struct {
 type Rotator struct {
 	Parts
 	mu sync.Mutex // guards Root and Config; held from the look at what runs to the begin of another
+	// last is what the log says last of a rotation, and unsure what it may say, if
+	// the answer to a commit was lost. Both are used with the register's turn.
+	last, unsure fact
 }
 
 // Open holds the stored keys against what the log says of rotations.
 func Open(ctx context.Context, p Parts, told *History) (*Rotator, error) {
-	r := &Rotator{Parts: p}
+	r := &Rotator{Parts: p, last: told.last}
 	infos, err := keyring.Keys(ctx, r.DB)
 	if err != nil {
 		return nil, err
@@ -108,12 +112,15 @@ func Open(ctx context.Context, p Parts, told *History) (*Rotator, error) {
 			return nil, errors.Join(fmt.Errorf("%w: the %s key", ErrKeys, domain), r.Log.Raise(ctx, found))
 		}
 	}
-	return r, nil
+	return r, r.hold(ctx)
 }
 
 // History is what the log's events tell of rotations: whichever keys there are
 // beside it were put there by somebody else.
-type History struct{ data, index []int64 }
+type History struct {
+	data, index []int64
+	last        fact
+}
 
 func (h *History) epochs(domain string) []int64 {
 	list := h.data
@@ -131,10 +138,11 @@ func (h *History) Replay(e auditlog.Event) error {
 	if e.Action != auditlog.System || e.Purpose != "rotate-"+Data && e.Purpose != "rotate-"+Index {
 		return nil
 	}
-	var d struct{ From, To int64 }
+	var d struct{ Rotation, From, To int64 }
 	if err := json.Unmarshal(e.Detail, &d); err != nil {
 		return fmt.Errorf("read event %d: %w", e.Index, err)
 	}
+	h.last = fact{kind: strings.TrimPrefix(e.Purpose, "rotate-"), outcome: e.Outcome, id: d.Rotation, from: d.From, to: d.To}
 	list := []int64{d.To}
 	if e.Outcome == "begun" {
 		list = []int64{d.From, d.To}
@@ -218,6 +226,9 @@ func (r *Rotator) Start(ctx context.Context, kind string) (Rotation, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.hold(ctx); err != nil {
+		return Rotation{}, err
+	}
 	at, busy, err := r.unfinished(ctx)
 	switch {
 	case err != nil:
@@ -251,10 +262,14 @@ func (r *Rotator) Start(ctx context.Context, kind string) (Rotation, error) {
 		if err := e.Store(ctx, tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO keyring_rotation (rotation_id, kind, from_epoch, to_epoch, stage, done, total, started_us, finished_us, failure, at)
-			VALUES ($1, $2, $3, $4, $5, 0, $6, $7, 0, '', $8)`, at.ID, at.Kind, at.From, at.To, at.Stage, at.Total, at.Started.UnixMicro(), make([]byte, 16))
-		return err
+		return insert(ctx, tx, at)
 	}, r.Root)
+}
+
+func insert(ctx context.Context, q db.Querier, at Rotation) error {
+	_, err := q.Exec(ctx, `INSERT INTO keyring_rotation (rotation_id, kind, from_epoch, to_epoch, stage, done, total, started_us, finished_us, failure, at)
+		VALUES ($1, $2, $3, $4, $5, 0, $6, $7, 0, '', $8)`, at.ID, at.Kind, at.From, at.To, at.Stage, at.Total, at.Started.UnixMicro(), make([]byte, 16))
+	return err
 }
 
 // step commits rows with an event that tells of them, while nothing of the
@@ -275,6 +290,11 @@ func (r *Rotator) step(ctx context.Context, at Rotation, outcome string, rows fu
 			return err
 		}
 		_, err = r.Log.Record(context.WithoutCancel(ctx), auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx})
+		if says := (fact{at.Kind, outcome, at.ID, at.From, at.To}); err == nil {
+			r.last, r.unsure = says, fact{}
+		} else {
+			r.unsure = says
+		}
 		// Even if it failed: an answer may have been lost behind the commit.
 		return errors.Join(err, r.Ring.Follow(context.WithoutCancel(ctx), r.DB, w))
 	})
@@ -288,6 +308,9 @@ func (r *Rotator) follow(ctx context.Context) error {
 
 // Run works a rotation off, from where it stands to its end.
 func (r *Rotator) Run(ctx context.Context, id int64) error {
+	if err := r.hold(ctx); err != nil {
+		return err
+	}
 	at, err := r.Show(ctx, id)
 	if err != nil || at.Finished {
 		return err
