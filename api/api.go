@@ -140,6 +140,7 @@ var statuses = []struct {
 	{register.ErrTampered, http.StatusInternalServerError},
 	{auditlog.ErrUncosigned, http.StatusServiceUnavailable},
 	{auditlog.ErrOtherHistory, http.StatusServiceUnavailable},
+	{auditlog.ErrDisputed, http.StatusServiceUnavailable},
 	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
 	{errLong, http.StatusServiceUnavailable},
 	{auditlog.ErrStopped, http.StatusServiceUnavailable},

@@ -15,8 +15,12 @@ var (
 	// ErrUncosigned means that the witnesses of the log haven't cosigned its heads
 	// for longer than the settings bear. It passes when they answer.
 	ErrUncosigned = errors.New("the audit log's witnesses haven't cosigned in time, so nothing is opened; see azekura witness status")
-	// ErrOtherHistory means that a witness cosigned a head that this log doesn't
-	// extend: the whole folder was put back from an earlier copy, the signer's
+	// ErrDisputed means that a witness says that it saw another history, and shows
+	// no head of it that this log signed. It passes when that witness cosigns.
+	ErrDisputed = errors.New("a witness says that it saw another history of this log and doesn't prove it, so nothing is opened until it cosigns; see doc/operations.md, “A witness that saw another history”")
+	// ErrOtherHistory means that a head is shown, with this log's own signature,
+	// which this log doesn't extend, or that a quorum of witnesses, two or more, says
+	// so: the whole folder was put back from an earlier copy, the signer's
 	// state included, or the log was rewritten and signed again with its key.
 	ErrOtherHistory = errors.New("a witness saw another history of this log, so nothing is opened; see doc/operations.md, “A witness that saw another history”")
 )

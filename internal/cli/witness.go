@@ -255,6 +255,10 @@ func writeStatus(w io.Writer, settings client.Settings, s client.Status) {
 	switch {
 	case s.Refused != "":
 		fmt.Fprintf(w, "REFUSED: %s\n", s.Refused)
+	case len(s.Disputed) > 0:
+		for _, why := range s.Disputed {
+			fmt.Fprintf(w, "DISPUTED: %s\n", why)
+		}
 	case s.Lag > 0:
 		fmt.Fprintf(w, "Cosigned up to %d events; later ones wait for %s.\n", s.Size, s.Lag.Round(time.Millisecond))
 	default:

@@ -37,6 +37,7 @@ func (i *Installation) startCosigning(ctx context.Context) error {
 	i.Witnesses, err = client.Start(ctx, client.Options{
 		Settings:   *i.Config.Witnesses,
 		Path:       CosignedFile(i.Dir),
+		Key:        i.Signer.VerifierKey(),
 		Checkpoint: i.Log.Checkpoint,
 		Signed:     i.Signer.Signed(),
 		Hashes:     i.Log.Hashes,

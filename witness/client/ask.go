@@ -41,14 +41,19 @@ type asked struct {
 	http   *http.Client
 	hashes func(ctx context.Context, size int64) (tlog.HashReader, error)
 	size   int64 // what it cosigned last, as far as we know
+	// log is the log's own key, newest its head now; dispute hears at once that the
+	// witness saw another history, before it is asked for the evidence.
+	log     note.Verifier
+	newest  func() (head, error)
+	dispute func(why error)
 }
 
 // errNoAnswer says that a witness gave none of the specification's answers.
 var errNoAnswer = errors.New("the witness gives no answer that can be used")
 
 // cosign has a head cosigned and returns the witness's signature lines, checked.
-// auditlog.ErrOtherHistory says that the witness saw another history, or more of
-// this one than there is here.
+// auditlog.ErrDisputed says that the witness claims to have seen another history,
+// or more of this one than there is here; auditlog.ErrOtherHistory that it proves it.
 func (a *asked) cosign(ctx context.Context, h head) ([]byte, error) {
 	// The first answer may say the size; a witness that says another one each time
 	// isn't asked for ever.
@@ -75,13 +80,13 @@ func (a *asked) cosign(ctx context.Context, h head) ([]byte, error) {
 				return nil, errNoAnswer
 			}
 			if size > h.Size {
-				return nil, fmt.Errorf("%w: it cosigned %d events, and here are %d", auditlog.ErrOtherHistory, size, h.Size)
+				return nil, a.contradicted(ctx, h, fmt.Sprintf("it cosigned %d events, and here are %d", size, h.Size))
 			}
 			a.size = size
 		case status == http.StatusConflict:
-			return nil, fmt.Errorf("%w: at %d events it cosigned another root", auditlog.ErrOtherHistory, h.Size)
+			return nil, a.contradicted(ctx, h, fmt.Sprintf("at %d events it cosigned another root", h.Size))
 		case status == http.StatusUnprocessableEntity:
-			return nil, fmt.Errorf("%w: the %d events that it cosigned aren't the first of those here", auditlog.ErrOtherHistory, a.size)
+			return nil, a.contradicted(ctx, h, fmt.Sprintf("the %d events that it cosigned aren't the first of those here", a.size))
 		case status == http.StatusNotFound:
 			return nil, errors.New("the witness doesn't know this log; have it added there with azekura witness add-log")
 		case status == http.StatusForbidden:
@@ -91,6 +96,44 @@ func (a *asked) cosign(ctx context.Context, h head) ([]byte, error) {
 		}
 	}
 	return nil, errNoAnswer
+}
+
+// contradicted tells of a witness's claim at once, and asks for the evidence.
+func (a *asked) contradicted(ctx context.Context, h head, what string) error {
+	claim := fmt.Errorf("%w: %s (the witness %s)", auditlog.ErrDisputed, what, a.Name())
+	a.dispute(claim)
+	proven, err := a.evidence(ctx, h.Origin)
+	if err == nil && proven {
+		return fmt.Errorf("%w: %s (the witness %s)", auditlog.ErrOtherHistory, what, a.Name())
+	}
+	return claim
+}
+
+// evidence tells whether the witness shows a head of the log, signed with its key,
+// that isn't one of those here. Nobody else can make one, whoever is on the way.
+func (a *asked) evidence(ctx context.Context, origin string) (bool, error) {
+	status, _, raw, err := a.get(ctx, "logs/"+witness.LogName(origin)+"/checkpoint")
+	if err != nil || status != http.StatusOK {
+		return false, err
+	}
+	c, err := witness.ParseCheckpoint(raw)
+	if err != nil || c.Origin != origin || c.Size == 0 {
+		return false, err
+	}
+	if _, err := c.Verified(raw, []note.Verifier{a.log}); err != nil {
+		return false, err
+	}
+	// Read after the answer: a head that was signed meanwhile contradicts nothing.
+	here, err := a.newest()
+	if err != nil || c.Size > here.Size {
+		return err == nil, err
+	}
+	reader, err := a.hashes(ctx, here.Size)
+	if err != nil {
+		return false, err
+	}
+	root, err := tlog.TreeHash(c.Size, reader)
+	return err == nil && root != c.Root, err
 }
 
 func (a *asked) prove(ctx context.Context, h head) (tlog.TreeProof, error) {

@@ -14,6 +14,7 @@ import (
 	"azekura/internal/slotfile"
 	"azekura/witness"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -29,6 +30,7 @@ const (
 type Options struct {
 	Settings
 	Path string // of the file that keeps the cosigned head
+	Key  string // the log's vkey: what it signed is evidence
 	// Checkpoint is the newest signed head, Signed pokes when there is a newer one.
 	Checkpoint func() []byte
 	Signed     <-chan struct{}
@@ -64,6 +66,7 @@ type Client struct {
 	tried     bool // a round is over, whatever came of it
 	pending   time.Time
 	refused   error
+	disputes  []error       // by witness: why it doesn't cosign what is here; nil where it does
 	changed   chan struct{} // closed at each change of these
 
 	round  round // the loop's alone
@@ -95,7 +98,12 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	c := &Client{o: o, result: make(chan result), changed: make(chan struct{}), idle: make([]bool, len(o.Witnesses)), failed: make([]string, len(o.Witnesses))}
+	log, err := note.NewVerifier(o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read the log's public key: %w", err)
+	}
+	n := len(o.Witnesses)
+	c := &Client{o: o, result: make(chan result), changed: make(chan struct{}), idle: make([]bool, n), failed: make([]string, n), disputes: make([]error, n)}
 	if err := c.load(ctx); err != nil {
 		return nil, err
 	}
@@ -107,7 +115,8 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		a := &asked{Witness: w, keys: keys, hashes: o.Hashes, http: &http.Client{Transport: c.http}}
+		a := &asked{Witness: w, keys: keys, hashes: o.Hashes, http: &http.Client{Transport: c.http, CheckRedirect: stay},
+			log: log, newest: c.newest, dispute: func(why error) { c.disputed(i, why) }}
 		c.asked, c.mail, c.idle[i] = append(c.asked, a), append(c.mail, make(chan head)), true
 		if w.Mirror && o.Mirror != nil {
 			c.feeds = append(c.feeds, newFeeder(c, a))
@@ -124,6 +133,10 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 	c.done.Go(c.loop)
 	return c, nil
 }
+
+// stay follows no redirection: an answer is the witness's own, by the URL that was
+// trusted.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // load reads the cosigned head, and how long the log has waited since.
 func (c *Client) load(ctx context.Context) error {
@@ -272,15 +285,16 @@ func (c *Client) note() {
 // asked, and there is something to ask. In a new process the first round is,
 // whatever was cosigned before: a witness may know better.
 func (c *Client) wanted() bool {
-	free := 0
-	for _, idle := range c.idle {
-		if idle {
-			free++
-		}
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.round.open == 0 && free >= c.o.Quorum() && c.refused == nil && (!c.pending.IsZero() || !c.confirmed)
+	free, again := 0, false // again: one that disputes may have come round
+	for i, idle := range c.idle {
+		if idle {
+			free++
+			again = again || c.disputes[i] != nil
+		}
+	}
+	return c.round.open == 0 && c.refused == nil && free >= c.o.Quorum() && (again || !c.pending.IsZero() || !c.confirmed)
 }
 
 func (c *Client) begin() {
@@ -313,13 +327,16 @@ func (c *Client) take(r result) {
 	who := c.asked[r.who]
 	if r.err != nil {
 		if errors.Is(r.err, auditlog.ErrOtherHistory) {
-			c.refuse(fmt.Errorf("%w (the witness %s)", r.err, who.Name()))
+			c.refuse(r.err)
+		} else if errors.Is(r.err, auditlog.ErrDisputed) && c.agreed() {
+			c.refuse(fmt.Errorf("%w: %d witnesses say so; one of them: %v", auditlog.ErrOtherHistory, c.o.atLeast(), r.err))
 		} else if text := r.err.Error(); c.failed[r.who] != text && c.ctx.Err() == nil { // once, and not at every try
 			c.failed[r.who] = text
 			c.o.LogError(fmt.Errorf("ask the witness %s: %w", who.Name(), r.err))
 		}
 	} else {
 		c.failed[r.who] = ""
+		c.disputed(r.who, nil)
 		if f := c.feeds[r.who]; f != nil {
 			f.cosigned(r.head, r.lines)
 		}
@@ -360,6 +377,33 @@ func (c *Client) reached() {
 	c.poke()
 	c.mu.Unlock()
 	c.round.open = 0
+}
+
+// disputed notes why a witness doesn't cosign what is here; nil is that it does.
+func (c *Client) disputed(who int, why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.disputes[who] != nil || why != nil {
+		c.disputes[who] = why
+		c.poke()
+	}
+}
+
+// atLeast is how many witnesses must dispute for the log to stop for good without
+// evidence: a quorum, and two at the least, for one may lie.
+func (o Options) atLeast() int { return max(o.Quorum(), 2) }
+
+// agreed tells whether so many dispute.
+func (c *Client) agreed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, one := range c.disputes {
+		if one != nil {
+			n++
+		}
+	}
+	return n >= c.o.atLeast()
 }
 
 func (c *Client) refuse(why error) {

@@ -16,6 +16,7 @@ type Status struct {
 	Note      string        `json:"checkpoint,omitempty"`
 	Lag       time.Duration `json:"lag_ns"` // how long the oldest head waits that isn't cosigned
 	Refused   string        `json:"refused,omitempty"`
+	Disputed  []string      `json:"disputed,omitempty"` // by whom, and why
 	Mirrors   []MirrorAt    `json:"mirrors,omitempty"`
 }
 
@@ -31,6 +32,11 @@ func (c *Client) Status() Status {
 	s := Status{Witnesses: len(c.o.Witnesses), Need: c.o.Quorum(), Size: c.cosigned.Size, Note: string(c.cosigned.note), Lag: c.lag()}
 	if c.refused != nil {
 		s.Refused = c.refused.Error()
+	}
+	for _, why := range c.disputes {
+		if why != nil {
+			s.Disputed = append(s.Disputed, why.Error())
+		}
 	}
 	c.mu.Unlock()
 	for _, f := range c.feeds {
@@ -56,6 +62,11 @@ func (c *Client) behind(after Duration) (<-chan struct{}, error) {
 	defer c.mu.Unlock()
 	if c.refused != nil {
 		return nil, c.refused
+	}
+	for _, why := range c.disputes {
+		if why != nil {
+			return c.changed, why
+		}
 	}
 	if lag := c.lag(); after > 0 && lag > time.Duration(after) {
 		return c.changed, fmt.Errorf("%w: for %s, %d of %d are needed", auditlog.ErrUncosigned, lag.Round(time.Second), c.o.Quorum(), len(c.o.Witnesses))

@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -66,7 +67,10 @@ func (w Witness) Name() string {
 func (w Witness) verifiers() ([]note.Verifier, error) {
 	u, err := url.Parse(w.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("a witness's URL begins with https:// or http://")
+		return nil, errors.New("a witness's URL begins with https://, or with http:// on this machine")
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return nil, fmt.Errorf("the witness %s is named with http://, and not on this machine: whoever is on the way could stop the log; name it with https://", w.Name())
 	}
 	if len(w.Keys) == 0 {
 		return nil, errors.New("a witness needs a public key, its vkey")
@@ -81,6 +85,11 @@ func (w Witness) verifiers() ([]note.Verifier, error) {
 		}
 	}
 	return list, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Quorum is how many witnesses must cosign.
