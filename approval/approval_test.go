@@ -2,6 +2,7 @@ package approval_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -244,4 +245,39 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("approved: %q", file)
 		}
 	})
+}
+
+// TestOneKeyTwice: one key under two names, or in two spellings, is one person.
+func TestOneKeyTwice(t *testing.T) {
+	plus := 0
+	for plus < 3 {
+		_, vkey := person(t, "hanako")
+		text := strings.SplitN(vkey, "+", 3)[2]
+		if strings.Contains(text, "+") {
+			plus++
+		} else if plus > 0 {
+			continue
+		}
+		raw, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := note.NewEd25519VerifierKey("jiro", raw[1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, again := range map[string]string{
+			"another name":              other,
+			"line end":                  other[:len(other)-8] + "\n" + other[len(other)-8:],
+			"line end behind a plus":    strings.Replace(other, text, strings.ReplaceAll(text, "+", "\n+"), 1),
+			"line end in front of plus": strings.Replace(other, text, strings.ReplaceAll(text, "+", "+\r\n"), 1),
+		} {
+			if _, err := approval.Enrol([]string{vkey}, again); err == nil {
+				t.Errorf("%s: one key was enrolled twice: %q", name, again)
+			}
+			if _, err := approval.Check(nil, []string{vkey, again}, now); err == nil || errors.Is(err, approval.ErrNotApproved) {
+				t.Errorf("%s: one key passes as two: %v", name, err)
+			}
+		}
+	}
 }

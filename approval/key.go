@@ -3,6 +3,7 @@ package approval
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,14 @@ func parseKey(vkey string) (v note.Verifier, key string, err error) {
 	if err != nil || !code.MatchString(v.Name()) {
 		return nil, "", errors.New("an approver's public key is the line that azekura approver new prints: name+hash+key")
 	}
-	return v, vkey[strings.LastIndex(vkey, "+")+1:], nil
+	// The name and the hash hold no plus sign, the key may. Its base64 could be
+	// spelled in several ways (line ends, spare bits), and counts by its bytes.
+	text := strings.SplitN(vkey, "+", 3)[2]
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || base64.StdEncoding.EncodeToString(raw) != text {
+		return nil, "", errors.New("an approver's public key isn't spelled as azekura approver new prints it")
+	}
+	return v, string(raw), nil
 }
 
 // Enrol adds an approver's public key to those enrolled.

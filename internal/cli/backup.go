@@ -147,8 +147,12 @@ use --database-only: the signer in the folder knows what is missing.`,
 				return err
 			}
 			w := cmd.OutOrStdout()
-			fmt.Fprintf(w, "Restored in %s: the backup of %s, %s rows of %d tables; the log is whole, %s events under the signed head (%s).\n", a.dir,
-				done.Header.Created.Format(time.RFC3339), screen.Grouped(done.End.Rows), done.End.Tables, screen.Grouped(done.Log.Size), time.Since(start).Round(time.Millisecond))
+			if done.End.Tables == 0 {
+				fmt.Fprintf(w, "Restored in %s: all but its end was done; the backup of %s, the log whole.\n", a.dir, done.Header.Created.Format(time.RFC3339))
+			} else {
+				fmt.Fprintf(w, "Restored in %s: the backup of %s, %s rows of %d tables; the log is whole, %s events under the signed head (%s).\n", a.dir,
+					done.Header.Created.Format(time.RFC3339), screen.Grouped(done.End.Rows), done.End.Tables, screen.Grouped(done.Log.Size), time.Since(start).Round(time.Millisecond))
+			}
 			fmt.Fprintf(w, "Log %s, key %s. Compare both, and the head below, with what was noted elsewhere.\n%s", done.Header.Origin, done.Header.VKey, done.Header.Checkpoint)
 			if done.Log.Unsigned > 0 {
 				fmt.Fprintf(w, "Behind that head the backup holds %d events that weren't signed yet; log confirm signs them.\n", done.Log.Unsigned)

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"azekura/approval"
 	"azekura/auditlog"
@@ -25,8 +27,9 @@ func (a freeze) words() string {
 }
 
 func (f *folder) freezing(why string) (freeze, error) {
-	if why == "" || len(why) > 200 {
-		return freeze{}, errors.New("say why the log is frozen, in up to 200 bytes")
+	if why == "" || len(why) > 200 || strings.ContainsFunc(why, unicode.IsControl) {
+		// A line of its own among the words could say what isn't so.
+		return freeze{}, errors.New("say why the log is frozen, in one line of up to 200 bytes")
 	}
 	return freeze{Log: f.config.Origin, Next: auditlog.NextOrigin(f.config.Origin, f.config.LogID+1), Why: why}, nil
 }
@@ -132,8 +135,9 @@ func (f *folder) continueFrozen(ctx context.Context) error {
 // loss is a new log after events that were signed are gone.
 type loss struct {
 	Log     string `json:"log"`
-	Held    int64  `json:"held"` // events in the database
-	Root    string `json:"root"` // of those
+	Held    int64  `json:"held"`   // events in the database
+	Root    string `json:"root"`   // of those
+	Proven  int64  `json:"proven"` // of those, by what the signer knows
 	Signed  int64  `json:"signed"`
 	Unknown bool   `json:"unknown,omitempty"` // more may have been signed
 	Next    string `json:"next"`
@@ -144,7 +148,11 @@ func (a loss) words() string {
 	if a.Unknown {
 		lost = fmt.Sprintf("Events of the audit log %s from %d on may have been signed, and are lost for good; nobody knows how many.\n", a.Log, a.Held)
 	}
-	return lost + fmt.Sprintf("The database holds the %d before them, root %s.\n", a.Held, a.Root) +
+	proof := "They are what was signed.\n"
+	if a.Proven < a.Held {
+		proof = fmt.Sprintf("The first %d are what was signed; whether events %d to %d are, nothing here proves.\n", a.Proven, a.Proven, a.Held-1)
+	}
+	return lost + fmt.Sprintf("The database holds the %d before them, root %s.\n", a.Held, a.Root) + proof +
 		"A new log, " + a.Next + ", begins with an event that names the gap. Every session ends.\n" +
 		"Whom the lost events opened can't be told any more: take for exposed whomever those sessions could reach.\n"
 }
@@ -159,7 +167,15 @@ func (f *folder) lost(ctx context.Context) (loss, auditlog.Past, error) {
 	if held >= signed && !unconfirmed {
 		return loss{}, auditlog.Past{}, fmt.Errorf("nothing is lost: %d events were signed, and the database holds %d", signed, held)
 	}
-	a := loss{Log: f.config.Origin, Held: held, Root: root.String(), Signed: signed, Unknown: unconfirmed,
+	// What a backup held behind its signed head is there by the sequencer's word.
+	if err := auditlog.CheckTail(ctx, f.db, f.config.LogID, f.signer); err != nil {
+		return loss{}, auditlog.Past{}, err
+	}
+	proven, err := f.signer.Proven(held)
+	if err != nil {
+		return loss{}, auditlog.Past{}, err
+	}
+	a := loss{Log: f.config.Origin, Held: held, Root: root.String(), Proven: proven, Signed: signed, Unknown: unconfirmed,
 		Next: auditlog.NextOrigin(f.config.Origin, f.config.LogID+1)}
 	return a, auditlog.Past{Kind: auditlog.GapKind, LogID: f.config.LogID, Origin: f.config.Origin, Key: f.signer.VerifierKey(), Size: held, Root: root,
 		Signed: signed, Checkpoint: string(f.signer.Checkpoint()), Unknown: unconfirmed}, nil
@@ -169,7 +185,10 @@ func (f *folder) lost(ctx context.Context) (loss, auditlog.Past, error) {
 // are lost.
 func ProposeAfterLoss(ctx context.Context, dir, by string, life time.Duration) ([]byte, error) {
 	return withFolder(ctx, dir, func(f *folder) ([]byte, error) {
-		a, _, err := f.lost(ctx)
+		a, past, err := f.lost(ctx)
+		if err == nil { // so that the words are true
+			err = auditlog.CheckHeld(ctx, f.db, past.LogID, past.Size, past.Root, f.signer)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -195,6 +214,10 @@ func AfterLoss(ctx context.Context, dir string, file []byte, progress func(done,
 		}
 		if !report.OK {
 			return f.config, fmt.Errorf("what the database holds of the log isn't whole either: %s; put back a better copy first", report.Problem)
+		}
+		// The root in past is the database's own word.
+		if err := auditlog.CheckHeld(ctx, f.db, past.LogID, past.Size, past.Root, f.signer); err != nil {
+			return f.config, err
 		}
 		err = f.follow(ctx, past, auditlog.PurposeGap, map[string]any{"approval": ok.Note(), "approvers": f.config.Approvers})
 		return f.config, err

@@ -230,7 +230,8 @@ func (c *Config) write(dir string) error {
 
 // ReadConfig reads an installation's settings.
 func ReadConfig(dir string) (Config, error) {
-	if _, err := os.Stat(filepath.Join(dir, restoringFile)); err == nil {
+	// An empty one is of a restore that changed nothing.
+	if mark, err := os.Stat(filepath.Join(dir, restoringFile)); err == nil && mark.Size() > 0 {
 		return Config{}, ErrRestoring
 	}
 	return readConfig(dir)

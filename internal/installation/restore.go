@@ -17,6 +17,7 @@ import (
 	"azekura/internal/backup"
 	"azekura/internal/db"
 	"azekura/internal/jobs"
+	"azekura/internal/slotfile"
 
 	"filippo.io/age"
 )
@@ -62,12 +63,12 @@ func Restore(ctx context.Context, from io.Reader, o RestoreOptions) (_ Restored,
 	}
 	defer r.Close()
 	to := &restoring{RestoreOptions: o, backup: r}
-	if err := to.begin(); err != nil {
+	defer func() { err = errors.Join(err, to.close()) }()
+	if err := to.begin(ctx); err != nil {
 		return Restored{}, err
 	}
-	defer func() { err = errors.Join(err, to.close()) }()
-	if err := to.configure(); err != nil {
-		return Restored{}, err
+	if to.settled {
+		return to.end(ctx)
 	}
 	return to.run(ctx)
 }
@@ -82,10 +83,22 @@ type restoring struct {
 	try    int64 // drawn; the database knows the newest
 	held   int64 // the log's head as it was loaded
 	root   auditlog.Hash
+
+	fresh   bool // no restore had begun in this folder
+	begun   bool // something was changed
+	settled bool // the settings are written: all but the end is done
+	filled  bool // the database holds what the same restore loaded
 }
 
+// close leaves a folder in which nothing was changed as it was.
 func (r *restoring) close() error {
-	errs := []error{r.lock.Close()}
+	var errs []error
+	if r.lock != nil && r.fresh && !r.begun {
+		errs = append(errs, os.Remove(filepath.Join(r.Dir, restoringFile)), slotfile.SyncDir(r.Dir))
+	}
+	if r.lock != nil {
+		errs = append(errs, r.lock.Close())
+	}
 	if r.db != nil {
 		errs = append(errs, r.db.Close())
 	}
@@ -95,63 +108,67 @@ func (r *restoring) close() error {
 	return errors.Join(errs...)
 }
 
-// begin takes the folder for this restore alone. One that holds anything is
-// refused, but for what the same restore left.
-func (r *restoring) begin() error {
-	path := filepath.Join(r.Dir, restoringFile)
-	begun, err := os.ReadFile(path)
-	again := err == nil && strings.TrimSpace(string(begun)) == r.backup.Header.ID
-	if err == nil && !again && len(begun) > 0 {
-		return errors.New("a restore of another backup isn't finished in this folder; run that one again, or empty the folder")
-	}
-	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
-		return err
-	}
-	if !r.DatabaseOnly && !again {
-		entries, err := os.ReadDir(r.Dir)
-		if err != nil {
-			return err
-		}
-		if len(entries) > 0 && !(len(entries) == 1 && entries[0].Name() == restoringFile) {
-			return fmt.Errorf("%s isn't empty: a backup is restored into an empty folder, or its tables alone beside the folder that is there (--database-only)", r.Dir)
-		}
-	}
-	if r.DatabaseOnly && !again {
-		if _, err := ReadConfig(r.Dir); err != nil {
-			return err
-		}
-	}
-	if r.lock, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return err
-	}
-	if err := syscall.Flock(int(r.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(errors.New("another restore is at work in this folder"), r.lock.Close())
-	}
-	_, err = r.lock.WriteAt([]byte(r.backup.Header.ID+"\n"), 0)
-	if err = errors.Join(err, r.lock.Sync()); err != nil {
-		return errors.Join(err, r.lock.Close())
-	}
-	return nil
-}
-
-// configure reads the settings: the backup's, or those that are there.
-func (r *restoring) configure() (err error) {
-	head := &r.backup.Header
+// begin makes every check that can be made before anything is changed, then notes
+// in the folder that this restore is at work in it.
+func (r *restoring) begin(ctx context.Context) error {
 	if r.DatabaseOnly {
-		if r.config, err = readConfig(r.Dir); err != nil {
+		if err := r.beside(ctx); err != nil {
 			return err
 		}
-		if r.config.Origin != head.Origin || r.config.LogID != head.LogID {
-			return fmt.Errorf("the backup is of the log %s, and this installation's is %s", head.Origin, r.config.Origin)
-		}
-		if r.Database != "" && r.Database != r.config.Database {
-			return errors.New("with --database-only the database is the one that azekura.json names; change it there")
-		}
-		if r.signer, err = auditlog.OpenSigner(filepath.Join(r.Dir, signerDir)); err != nil {
+		if err := r.take(); err != nil {
 			return err
 		}
+	} else if err := r.place(ctx); err != nil || r.settled {
+		return err
+	}
+	_, err := r.lock.WriteAt([]byte(r.mark()+"\n"), 0)
+	if err = errors.Join(err, r.lock.Truncate(int64(len(r.mark())+1)), r.lock.Sync(), slotfile.SyncDir(r.Dir)); err != nil {
+		return err
+	}
+	r.begun = true
+	if r.DatabaseOnly {
 		return nil
 	}
+	return r.writeFiles()
+}
+
+// tablesAlone follows the backup's id in the mark of a restore beside a folder.
+const tablesAlone = " database-only"
+
+// mark is what the folder says while this restore is at work.
+func (r *restoring) mark() string {
+	if r.DatabaseOnly {
+		return r.backup.Header.ID + tablesAlone
+	}
+	return r.backup.Header.ID
+}
+
+// beside holds a backup against the installation that is there, whose signer's
+// lock keeps everybody else out.
+func (r *restoring) beside(ctx context.Context) (err error) {
+	head := &r.backup.Header
+	if r.config, err = readConfig(r.Dir); err != nil {
+		return err
+	}
+	if r.signer, err = auditlog.OpenSigner(signerFolder(r.Dir)); err != nil {
+		return err
+	}
+	if r.config.Origin != head.Origin || r.config.LogID != head.LogID {
+		return fmt.Errorf("the backup is of the log %s, and this installation's is %s", head.Origin, r.config.Origin)
+	}
+	known := head.VKey == r.signer.VerifierKey() || slices.ContainsFunc(r.signer.Keys(), func(k auditlog.KeyPeriod) bool { return k.Key == head.VKey })
+	if !known {
+		return errors.New("the backup's log has another key than this installation's signer, and than those before it: it isn't a backup of this log")
+	}
+	if r.Database != "" && r.Database != r.config.Database {
+		return errors.New("with --database-only the database is the one that azekura.json names; change it there")
+	}
+	return r.survey(ctx)
+}
+
+// place takes an empty folder, or one in which the same restore was cut off.
+func (r *restoring) place(ctx context.Context) error {
+	head := &r.backup.Header
 	if err := json.Unmarshal(r.backup.File(configFile), &r.config); err != nil || r.config.Version != 1 {
 		return errors.New("the backup holds no settings that this program knows")
 	}
@@ -159,12 +176,142 @@ func (r *restoring) configure() (err error) {
 		return errors.New("the backup's settings and its signer aren't of one log")
 	}
 	r.config.Database = r.Database
-	return r.writeFiles()
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(r.Dir, restoringFile)); errors.Is(err, os.ErrNotExist) {
+		if err := r.empty(); err != nil {
+			return err
+		}
+	}
+	if err := r.take(); err != nil {
+		return err
+	}
+	if r.fresh {
+		if err := r.empty(); err != nil {
+			return err
+		}
+	}
+	// The settings come last. Where they are nothing is ever written over.
+	_, err := os.Stat(filepath.Join(r.Dir, configFile))
+	if r.settled = err == nil; r.settled || r.Database == "" {
+		return nil
+	}
+	return r.survey(ctx)
+}
+
+// empty refuses a folder that holds anything.
+func (r *restoring) empty() error {
+	entries, err := os.ReadDir(r.Dir)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != restoringFile }) {
+		return fmt.Errorf("%s isn't empty: a backup is restored into an empty folder, or its tables alone beside the folder that is there (--database-only)", r.Dir)
+	}
+	return nil
+}
+
+// take takes the folder for this restore alone, and refuses one in which another
+// isn't finished. Tables alone may follow tables alone of another backup: the
+// database was found empty.
+func (r *restoring) take() error {
+	lock, err := os.OpenFile(filepath.Join(r.Dir, restoringFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(errors.New("another restore is at work in this folder"), lock.Close())
+	}
+	r.lock = lock
+	raw, err := io.ReadAll(io.LimitReader(lock, 1024))
+	if err != nil {
+		return err
+	}
+	said := strings.TrimSpace(string(raw))
+	beside := strings.HasSuffix(said, tablesAlone)
+	switch r.fresh = said == ""; {
+	case r.fresh, said == r.mark(), r.DatabaseOnly && beside:
+		return nil
+	case beside:
+		return errors.New("a restore of the tables alone isn't finished in this folder; run it again with --database-only")
+	case r.DatabaseOnly:
+		return errors.New("a restore of the whole folder isn't finished in this folder; run it again without --database-only")
+	}
+	return errors.New("a restore of another backup isn't finished in this folder; run that one again, or restore into another folder")
+}
+
+// survey opens the database and refuses one that holds anything but what the same
+// restore has begun to load.
+func (r *restoring) survey(ctx context.Context) (err error) {
+	url := r.config.database(r.Dir)
+	if r.Owner != "" {
+		url = r.Owner
+	}
+	if r.db, err = db.Open(ctx, url); err != nil {
+		return err
+	}
+	tables, err := db.Tables(ctx, r.db, r.db.Engine())
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	var id string
+	if slices.ContainsFunc(tables, func(t db.Table) bool { return t.Name == restoreTable }) {
+		err = r.db.QueryRow(ctx, "SELECT backup FROM "+restoreTable, nil, &id)
+	}
+	if err != nil && !errors.Is(err, db.ErrNoRows) {
+		return err
+	}
+	if id != r.backup.Header.ID {
+		return errors.New("the database isn't empty; a backup is restored into an empty one")
+	}
+	r.filled = true
+	return nil
+}
+
+// end does what is left where all was restored and checked, and the settings
+// written.
+func (r *restoring) end(ctx context.Context) (done Restored, err error) {
+	done.Header = r.backup.Header
+	if r.config, err = readConfig(r.Dir); err != nil {
+		return done, err
+	}
+	if r.signer, err = auditlog.OpenSigner(signerFolder(r.Dir)); err != nil {
+		return done, err
+	}
+	url := r.config.database(r.Dir)
+	if r.Owner != "" {
+		url = r.Owner
+	}
+	if r.db, err = db.Open(ctx, url); err != nil {
+		return done, err
+	}
+	size, root, err := auditlog.OpenCheckpoint(done.Header.Checkpoint, done.Header.Origin, done.Header.VKey)
+	if err != nil {
+		return done, fmt.Errorf("the backup's signed head: %w", err)
+	}
+	if done.Log, err = auditlog.Verify(ctx, r.db, done.Header.LogID, size, root, auditlog.VerifyOptions{Progress: r.Verifying}); err != nil {
+		return done, err
+	}
+	if !done.Log.OK {
+		return done, fmt.Errorf("what was restored isn't what was signed: %s; restore the backup into another folder", done.Log.Problem)
+	}
+	return done, r.finish(ctx)
 }
 
 // writeFiles writes all but the settings, which come last. What a try before left
 // goes first.
 func (r *restoring) writeFiles() error {
+	// Who holds the signer is at work here, whatever the folder lacks.
+	signer, err := auditlog.OpenSigner(signerFolder(r.Dir))
+	if err == nil {
+		err = signer.Close()
+	} else if !errors.Is(err, auditlog.ErrHeld) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(r.Dir)
 	if err != nil {
 		return err
@@ -192,14 +339,12 @@ func (r *restoring) writeFiles() error {
 }
 
 func (r *restoring) run(ctx context.Context) (Restored, error) {
-	url := r.config.database(r.Dir)
-	if r.Owner != "" {
-		url = r.Owner
+	if r.db == nil { // in the folder, so it was empty
+		if err := r.survey(ctx); err != nil {
+			return Restored{}, err
+		}
 	}
 	var err error
-	if r.db, err = db.Open(ctx, url); err != nil {
-		return Restored{}, err
-	}
 	if err := r.prepare(ctx); err != nil {
 		return Restored{}, err
 	}
@@ -239,25 +384,11 @@ func (r *restoring) prepare(ctx context.Context) error {
 			wanted = append(wanted, m)
 		}
 	}
-	tables, err := db.Tables(ctx, r.db, r.db.Engine())
-	if err != nil {
-		return err
-	}
-	if len(tables) > 0 {
-		var id string
-		if slices.ContainsFunc(tables, func(t db.Table) bool { return t.Name == restoreTable }) {
-			err = r.db.QueryRow(ctx, "SELECT backup FROM "+restoreTable, nil, &id)
-		}
-		if err != nil && !errors.Is(err, db.ErrNoRows) {
-			return err
-		}
-		if id != r.backup.Header.ID {
-			return errors.New("the database isn't empty; a backup is restored into an empty one")
-		}
+	if r.filled {
 		if err := r.again(ctx); err != nil {
 			return err
 		}
-	} else if err := r.mark(ctx); err != nil {
+	} else if err := r.markTables(ctx); err != nil {
 		return err
 	}
 	return db.Migrate(ctx, r.db, r.backup.Header.Created, wanted)
@@ -283,7 +414,7 @@ func (r *restoring) fence(ctx context.Context, tx db.Tx) error {
 	return err
 }
 
-func (r *restoring) mark(ctx context.Context) error {
+func (r *restoring) markTables(ctx context.Context) error {
 	r.try = rand.Int64()
 	tx, err := r.db.Begin(ctx)
 	if err != nil {
@@ -345,14 +476,15 @@ func (r *restoring) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	if !r.DatabaseOnly {
+	if !r.DatabaseOnly && !r.settled {
 		if err := r.config.write(r.Dir); err != nil {
 			return err
 		}
 	}
-	if err := os.Remove(filepath.Join(r.Dir, restoringFile)); err != nil {
+	// A mark that came back with a power cut would stand over what is served by then.
+	if err := errors.Join(os.Remove(filepath.Join(r.Dir, restoringFile)), slotfile.SyncDir(r.Dir)); err != nil {
 		return err
 	}
-	_, err := r.db.Exec(ctx, "DROP TABLE "+restoreTable)
+	_, err := r.db.Exec(ctx, "DROP TABLE IF EXISTS "+restoreTable)
 	return err
 }

@@ -7,15 +7,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"azekura/access"
 	"azekura/auditlog"
+	"azekura/internal/backup"
 	"azekura/internal/installation"
 	"azekura/internal/insttest"
 
+	"filippo.io/age"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -168,4 +172,200 @@ func TestConfirmedIsKept(t *testing.T) {
 			mustVerify(t, i)
 		}
 	})
+}
+
+// TestAfterLossForged: what is left is held against what the signer knows, and not
+// against the database's own root.
+func TestAfterLossForged(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := newOffice(t, engine, 20)
+		o.stop(t)
+		p := enrol(t, o.dir)
+		o.start(t)
+		o.read(t, 6)
+		identity, to := keyPair(t)
+		raw := backupOf(t, o.Installation, to)
+		o.read(t, 1)
+		o.stop(t)
+		behind(t, o.dir, raw, identity)
+		file, err := installation.ProposeAfterLoss(t.Context(), o.dir, "op-1", time.Hour)
+		file = p.approve(t, file, err)
+		if !bytes.Contains(file, []byte("are what was signed")) && !bytes.Contains(file, []byte("are, nothing here proves")) {
+			t.Errorf("the words don't say how much is proven:\n%s", file)
+		}
+		var at int
+		var line string
+		pastTheLog(t, o.dir, func(bare *installation.Installation) {
+			lines := linesOf(t, bare)
+			for n, l := range lines[:8] { // under the first perfect subtree
+				if strings.Contains(l, `"action":"grant"`) {
+					at, line = n, l
+				}
+			}
+			set := func(line string, lines []string) {
+				root := rootOf(t, lines)
+				if _, err := bare.DB.Exec(t.Context(), "UPDATE log_event SET line = $1 WHERE log_id = 1 AND idx = $2", []byte(line), int64(at)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := bare.DB.Exec(t.Context(), "UPDATE log_head SET root = $1 WHERE log_id = 1", root[:]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			lines[at] = strings.Replace(line, `"outcome":"ok"`, `"outcome":"no"`, 1)
+			if lines[at] == line {
+				t.Fatal("nothing forged")
+			}
+			set(lines[at], lines)
+		})
+		if _, err := installation.ProposeAfterLoss(t.Context(), o.dir, "op-1", time.Hour); !errors.Is(err, auditlog.ErrSigner) {
+			t.Error("a forged event was proposed to be kept:", err)
+		}
+		if _, err := installation.AfterLoss(t.Context(), o.dir, file, nil); err == nil {
+			t.Error("a forged event was kept")
+		}
+	})
+}
+
+// TestAfterLossOfRestored: where the signer was restored, what is left must have the
+// root that the backup's signed head has.
+func TestAfterLossOfRestored(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := newOffice(t, engine, 5)
+		o.stop(t)
+		enrol(t, o.dir)
+		o.start(t)
+		o.read(t, 3)
+		identity, to := keyPair(t)
+		raw := backupOf(t, o.Installation, to)
+		o.stop(t)
+		dir, _ := restore(t, raw, engine, identity)
+		pastTheLog(t, dir, func(bare *installation.Installation) {
+			lines := linesOf(t, bare)
+			at := len(lines) - 1
+			line := lines[at]
+			if lines[at] = strings.Replace(line, `"outcome":"ok"`, `"outcome":"no"`, 1); lines[at] == line {
+				t.Fatal("nothing forged")
+			}
+			root := rootOf(t, lines)
+			if _, err := bare.DB.Exec(t.Context(), "UPDATE log_event SET line = $1 WHERE log_id = 1 AND idx = $2", []byte(lines[at]), int64(at)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := bare.DB.Exec(t.Context(), "UPDATE log_head SET root = $1 WHERE log_id = 1", root[:]); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if _, err := installation.ProposeAfterLoss(t.Context(), dir, "op-1", time.Hour); !errors.Is(err, auditlog.ErrSigner) {
+			t.Error("a forged event was proposed to be kept:", err)
+		}
+	})
+}
+
+// TestRestoreBesideServer: a restore that is refused before it changed anything
+// leaves nothing behind, and what serves goes on.
+func TestRestoreBesideServer(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := newOffice(t, engine, 5)
+		identity, to := keyPair(t)
+		raw := backupOf(t, o.Installation, to)
+		again := func(only bool, dir, url string) error {
+			_, err := installation.Restore(t.Context(), bytes.NewReader(raw), installation.RestoreOptions{Dir: dir, Database: url, DatabaseOnly: only, Identities: []age.Identity{identity}})
+			return err
+		}
+		url := o.Config.Database
+		if err := again(true, o.dir, ""); !errors.Is(err, auditlog.ErrHeld) {
+			t.Fatal("beside a server:", err)
+		}
+		if err := again(false, o.dir, url); err == nil || !strings.Contains(err.Error(), "isn't empty") {
+			t.Fatal("over a server:", err)
+		}
+		o.read(t, 3)
+		o.stop(t)
+		if err := again(true, o.dir, ""); err == nil || !strings.Contains(err.Error(), "isn't empty") {
+			t.Fatal("over a database:", err)
+		}
+		if err := again(false, o.dir, url); err == nil {
+			t.Fatal("over an installation")
+		}
+		if !o.start(t) {
+			t.Fatal("the session ended")
+		}
+		o.read(t, 2)
+		o.stop(t)
+		// A mark whose removal a power cut undid.
+		mark := filepath.Join(o.dir, "restoring")
+		id := headerOf(t, raw, identity)
+		for _, text := range []string{id + "\n", id + " database-only\n"} {
+			if err := os.WriteFile(mark, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := insttest.OpenDir(t.Context(), o.dir); !errors.Is(err, installation.ErrRestoring) {
+				t.Fatal(err)
+			}
+			err := again(false, o.dir, url)
+			if whole := !strings.Contains(text, "only"); (err == nil) != whole {
+				t.Fatal(text, err)
+			}
+		}
+		if err := os.Remove(mark); err != nil {
+			t.Fatal(err)
+		}
+		if !o.start(t) {
+			t.Fatal("the session ended")
+		}
+		o.read(t, 2)
+		mustVerify(t, o.Installation)
+	})
+}
+
+func headerOf(t *testing.T, raw []byte, identity age.Identity) string {
+	t.Helper()
+	r, err := backup.Open(bytes.NewReader(raw), identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	return r.Header.ID
+}
+
+// TestRestoreForeignKey: beside a signer a backup of another key's log is refused.
+func TestRestoreForeignKey(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		identity, to := keyPair(t)
+		var dirs [2]string
+		var raws [2][]byte
+		for n := range dirs {
+			i := insttest.Open(t, insttest.New(t, engine))
+			dirs[n], raws[n] = i.Dir, backupOf(t, i, to)
+			if n == 1 {
+				replaceInConfig(t, dirs[0], originOf(t, dirs[0]), i.Config.Origin)
+			}
+			if err := i.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := installation.Restore(t.Context(), bytes.NewReader(raws[1]), installation.RestoreOptions{Dir: dirs[0], DatabaseOnly: true, Identities: []age.Identity{identity}})
+		if err == nil || !strings.Contains(err.Error(), "another key") {
+			t.Error("another key's backup was taken:", err)
+		}
+	})
+}
+
+func originOf(t *testing.T, dir string) string {
+	t.Helper()
+	c, err := installation.ReadConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Origin
+}
+
+// TestFreezeReason: a reason can't add a line to the words that people read.
+func TestFreezeReason(t *testing.T) {
+	o := newOffice(t, "sqlite", 1)
+	o.stop(t)
+	for _, why := range []string{"", "the year is over\nBoth keys were checked.", "a\rb", "a\u0085b", strings.Repeat("x", 201)} {
+		if _, err := installation.ProposeFreeze(t.Context(), o.dir, why, "op-1", time.Hour); err == nil || !strings.Contains(err.Error(), "one line") {
+			t.Errorf("%q: %v", why, err)
+		}
+	}
 }

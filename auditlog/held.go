@@ -1,0 +1,101 @@
+package auditlog
+
+import (
+	"context"
+	"fmt"
+
+	"azekura/internal/db"
+)
+
+// head is a size and the root that something signed gives for it.
+type head struct {
+	size int64
+	root Hash
+}
+
+// heads are the roots that the signer knows for sizes up to one: those over the
+// first of its last head's perfect subtrees, and the last heads of earlier keys.
+func (s *Signer) heads(upTo int64) ([]head, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []head
+	t := newTree()
+	size := int64(0)
+	for bit, at := 62, 0; bit >= 0; bit-- {
+		if s.state.Size>>bit&1 == 0 {
+			continue
+		}
+		begin := uint64(size)
+		size += 1 << bit
+		if size > upTo {
+			break
+		}
+		block, err := ranges.NewRange(begin, uint64(size), s.state.Edge[at:at+1])
+		if err == nil {
+			err = t.rng.AppendRange(block, nil)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the signer's subtrees: %w", err)
+		}
+		list = append(list, head{size, t.root()})
+		at++
+	}
+	for _, k := range s.keys {
+		if k.Until > upTo {
+			continue
+		}
+		size, root, err := OpenCheckpoint([]byte(k.Checkpoint), s.origin, k.Key)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, head{size, root})
+	}
+	return list, nil
+}
+
+// Proven is how many of a log's first events the signer can hold against what was
+// signed, where the rows of no more than held are left. Of those behind nothing
+// here tells whether they are what was signed.
+func (s *Signer) Proven(held int64) (int64, error) {
+	list, err := s.heads(held)
+	proven := int64(0)
+	for _, h := range list {
+		proven = max(proven, h.size)
+	}
+	return proven, err
+}
+
+// CheckHeld reads the lines that are left of a log whose end is lost. They must
+// give the root that is believed from then on, and every root on the way that the
+// signer knows.
+func CheckHeld(ctx context.Context, q db.Querier, logID, held int64, root Hash, signer *Signer) error {
+	known, err := signer.heads(held)
+	if err != nil {
+		return err
+	}
+	want := map[int64][]Hash{held: {root}}
+	for _, h := range known {
+		want[h.size] = append(want[h.size], h.root)
+	}
+	t := newTree()
+	check := func() error {
+		for _, h := range want[t.size()] {
+			if t.root() != h {
+				return fmt.Errorf("%w: the first %d events aren't those that were signed; put back a better copy of the database first", ErrSigner, t.size())
+			}
+		}
+		return nil
+	}
+	if err := check(); err != nil {
+		return err
+	}
+	return eachLine(ctx, q, logID, 0, held, func(index int64, line []byte) error {
+		leaf, err := leafOf(index, line)
+		if err != nil {
+			return err
+		}
+		t.append(leaf.Hash)
+		t.full = nil
+		return check()
+	})
+}
