@@ -61,7 +61,11 @@ func (h *handler) addCheckpoint(out http.ResponseWriter, in *http.Request) {
 
 // read reads a bounded body. A client that breaks off is at fault, and not we.
 func read(out http.ResponseWriter, in *http.Request, most int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(out, in.Body, most))
+	return readAll(http.MaxBytesReader(out, in.Body, most))
+}
+
+func readAll(in io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(in)
 	var long *http.MaxBytesError
 	if err != nil && !errors.As(err, &long) {
 		err = malformed("the body ends early")
@@ -81,6 +85,7 @@ var statuses = []struct {
 	{ErrFork, http.StatusConflict},
 	{ErrProof, http.StatusUnprocessableEntity},
 	{ErrUpload, http.StatusUnprocessableEntity},
+	{ErrParked, http.StatusRequestEntityTooLarge},
 	{errBusy, http.StatusServiceUnavailable},
 }
 
@@ -177,30 +182,55 @@ func (h *handler) mirrored(out http.ResponseWriter, in *http.Request) {
 	answer(out, held)
 }
 
+// The note that an upload begins with comes within notePatience, and the rest
+// within bodyPatience.
+const (
+	notePatience = 5 * time.Second
+	bodyPatience = time.Minute
+)
+
 func (h *handler) upload(out http.ResponseWriter, in *http.Request) {
-	select {
-	case h.w.uploads <- struct{}{}:
-		defer func() { <-h.w.uploads }()
-	default:
-		h.refuse(out, errBusy)
-		return
-	}
-	name := logName(in)
-	if _, err := h.w.mirror(name); err != nil { // before a body is read for nobody
-		h.refuse(out, err)
-		return
-	}
-	body, err := read(out, in, MaxUpload)
-	if err != nil {
-		h.refuse(out, err)
-		return
-	}
-	held, err := h.w.Take(name, body)
+	held, err := h.take(out, in)
 	if err != nil {
 		h.refuse(out, err)
 		return
 	}
 	answer(out, held)
+}
+
+// take reads an upload's note first, and takes one of the few places for the rest
+// only if the log signed it and it is the next one: a stranger holds nobody up.
+func (h *handler) take(out http.ResponseWriter, in *http.Request) (Held, error) {
+	name := logName(in)
+	if _, err := h.w.mirror(name); err != nil { // before a body is read for nobody
+		return Held{}, err
+	}
+	deadline := http.NewResponseController(out)
+	if err := deadline.SetReadDeadline(time.Now().Add(notePatience)); err != nil {
+		return Held{}, err
+	}
+	body := http.MaxBytesReader(out, in.Body, MaxUpload)
+	signed, raw, err := readNote(body)
+	if err != nil {
+		return Held{}, err
+	}
+	if err := h.w.Expects(name, signed); err != nil {
+		return Held{}, err
+	}
+	select {
+	case h.w.uploads <- struct{}{}:
+		defer func() { <-h.w.uploads }()
+	default:
+		return Held{}, errBusy
+	}
+	if err := deadline.SetReadDeadline(time.Now().Add(bodyPatience)); err != nil {
+		return Held{}, err
+	}
+	rest, err := readAll(body)
+	if err != nil {
+		return Held{}, err
+	}
+	return h.w.Take(name, append(raw, rest...))
 }
 
 // errBusy asks an uploader to come back.

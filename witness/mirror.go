@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"azekura/internal/slotfile"
+
+	"golang.org/x/mod/sumdb/note"
 )
 
 // MirrorDir is the folder of a mirrored log under LogDir; its state file tells
@@ -26,7 +29,16 @@ type mirror struct {
 	tree Tree
 	// under is the chunk of which some parts are here and the last isn't.
 	under Upload
+	// parked are the bytes of under's parts before its last one here, last those of
+	// that one. With unswept, files may lie there that belong to no chunk under way.
+	parked, last int64
+	unswept      bool
 }
+
+// maxParked bounds the bytes of a chunk's parts that wait for its last one, which
+// alone shows that they belong to a head that was cosigned. It holds the blocks of
+// a set of some 170 million members.
+var maxParked int64 = 4 << 30
 
 type mirrorState struct {
 	Size int64    `json:"size"`
@@ -75,7 +87,7 @@ func openMirror(dir string) (*mirror, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the mirror's state: %w", err)
 	}
-	m := &mirror{dir: dir, file: file}
+	m := &mirror{dir: dir, file: file, unswept: true}
 	if m.tree, err = parseMirror(raw); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -128,30 +140,18 @@ func (w *Witness) Take(name string, raw []byte) (Held, error) {
 	if err != nil {
 		return Held{}, err
 	}
-	l, err := w.mirror(name)
+	m, keys, err := w.signed(name, u, signed)
 	if err != nil {
 		return Held{}, err
 	}
-	l.mu.Lock()
-	err = VerifyUpload(signed, l.keys)
-	if errors.Is(err, ErrSignature) {
-		if err = l.reload(); err == nil {
-			err = VerifyUpload(signed, l.keys)
-		}
-	}
-	keys, origin := l.keys, l.settings.Origin
-	l.mu.Unlock()
-	if err != nil {
-		return Held{}, err
-	}
-	if u.Origin != origin {
-		return Held{}, ErrUpload
-	}
-	m := l.mirror
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if u.From != m.tree.Size() || u.Part > 0 && !m.follows(u) {
-		return Held{}, Conflict{m.tree.Size()}
+	if err := m.wants(u); err != nil {
+		return Held{}, err
+	}
+	parked, err := m.park(u, int64(len(raw)))
+	if err != nil {
+		return Held{}, err
 	}
 	after := m.tree
 	if u.Last() {
@@ -162,11 +162,101 @@ func (w *Witness) Take(name string, raw []byte) (Held, error) {
 	if err := m.keep(u, raw); err != nil {
 		return Held{}, fmt.Errorf("keep an upload: %w", err)
 	}
+	m.parked, m.last = parked, int64(len(raw))
 	if !u.Last() {
 		m.under = Upload{From: u.From, To: u.To, Part: u.Part, Parts: u.Parts}
 		return Held{m.tree.Size()}, nil
 	}
 	return Held{after.Size()}, m.count(after)
+}
+
+// signed finds the mirror that an upload is for, if the log signed the upload's note.
+func (w *Witness) signed(name string, u Upload, signed []byte) (*mirror, []note.Verifier, error) {
+	l, err := w.mirror(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err = VerifyUpload(signed, l.keys)
+	if errors.Is(err, ErrSignature) {
+		if err = l.reload(); err == nil {
+			err = VerifyUpload(signed, l.keys)
+		}
+	}
+	if err == nil && u.Origin != l.settings.Origin {
+		err = ErrUpload
+	}
+	return l.mirror, l.keys, err
+}
+
+// Expects tells from its note alone whether an upload is the log's own and the next
+// one, before the rest is read: what was taken once can't be sent again to hold
+// others up.
+func (w *Witness) Expects(name string, signed []byte) error {
+	u, err := parseNote(signed)
+	if err != nil {
+		return err
+	}
+	m, _, err := w.signed(name, u, signed)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.wants(u)
+}
+
+// wants refuses what isn't the next part.
+func (m *mirror) wants(u Upload) error {
+	if u.From != m.tree.Size() || u.Part > 0 && !m.follows(u) {
+		return Conflict{m.tree.Size()}
+	}
+	return nil
+}
+
+// ErrParked refuses a chunk that grows too large before its last part.
+var ErrParked = errors.New("the parts of a chunk that wait for its last one are too many for a mirror")
+
+// park counts the bytes of the parts before one, refuses it where it makes them too
+// many, and with a first part takes away what an earlier try left.
+func (m *mirror) park(u Upload, n int64) (before int64, err error) {
+	before = m.parked
+	switch {
+	case u.Part == 0:
+		before = 0
+		if m.unswept {
+			if err := m.sweep(u.From); err != nil {
+				return 0, fmt.Errorf("take away parts of a chunk that never ended: %w", err)
+			}
+		}
+	case u.Part != m.under.Part: // and not the last one again
+		before += m.last
+	}
+	if before+n > maxParked {
+		return 0, ErrParked
+	}
+	return before, nil
+}
+
+// sweep removes the files of a chunk that begins anew.
+func (m *mirror) sweep(from int64) error {
+	m.under = Upload{}
+	folder, first := filepath.Split(filepath.Join(m.dir, Place(from, 0)))
+	own := strings.TrimSuffix(first, filepath.Ext(first)) + "."
+	files, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), own) {
+			if err := os.Remove(filepath.Join(folder, f.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	m.unswept = false
+	return nil
 }
 
 // follows tells whether an upload is the next part of the chunk under way, or the
@@ -176,6 +266,7 @@ func (m *mirror) follows(u Upload) bool {
 }
 
 func (m *mirror) keep(u Upload, raw []byte) error {
+	m.unswept = true
 	path := filepath.Join(m.dir, Place(u.From, u.Part))
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err == nil {
 		if err := slotfile.SyncDir(m.dir); err != nil {
@@ -195,7 +286,7 @@ func (m *mirror) count(after Tree) error {
 	if err != nil {
 		return fmt.Errorf("sync the mirror's state: %w", err)
 	}
-	m.tree, m.under = after, Upload{}
+	m.tree, m.under, m.parked, m.last, m.unswept = after, Upload{}, 0, 0, false
 	return nil
 }
 

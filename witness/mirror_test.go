@@ -183,7 +183,7 @@ func TestMirrorIsAsked(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(witness.LogDir(dir, origin), witness.MirrorDir)); err != nil {
 		t.Error(err)
 	}
-	if a := post(t, place, make([]byte, witness.MaxUpload+1)); a.status != 413 {
+	if a := post(t, place, append(h.upload(t, witness.Upload{To: 3, Parts: 2}), make([]byte, witness.MaxUpload)...)); a.status != 413 {
 		t.Error(a.status)
 	}
 }

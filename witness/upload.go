@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -77,19 +78,11 @@ func ParseUpload(raw []byte) (Upload, []byte, error) {
 	if !ok || len(signed) > maxNote {
 		return u, nil, malformed("an upload begins with a signed note")
 	}
-	text, _, ok := bytes.Cut(signed, []byte("\n\n"))
-	lines := strings.Split(string(text), "\n")
-	if !ok || len(lines) != 5 || lines[0] != uploadText {
-		return u, nil, malformed("an upload begins with a signed note")
+	u, err := parseNote(signed)
+	if err != nil {
+		return u, nil, err
 	}
-	u.Origin = lines[1]
-	var part, parts int64
-	if !pair(lines[2], &u.From, &u.To) || !pair(lines[3], &part, &parts) || parts < 1 || parts > MaxParts || part >= parts ||
-		u.To <= u.From || u.To-u.From > MaxChunk {
-		return u, nil, malformed("an upload's place")
-	}
-	u.Part, u.Parts = int(part), int(parts)
-	if string(text)+"\n" != u.text(sha256.Sum256(body)) {
+	if text, _, _ := bytes.Cut(signed, []byte("\n\n")); string(text)+"\n" != u.text(sha256.Sum256(body)) {
 		return u, nil, malformed("an upload isn't what its note says")
 	}
 	rest := body
@@ -109,6 +102,41 @@ func ParseUpload(raw []byte) (Upload, []byte, error) {
 	}
 	u.Sealed = rest
 	return u, signed, nil
+}
+
+// parseNote reads an upload's place from the note that it begins with.
+func parseNote(signed []byte) (u Upload, err error) {
+	text, _, ok := bytes.Cut(signed, []byte("\n\n"))
+	lines := strings.Split(string(text), "\n")
+	if !ok || len(lines) != 5 || lines[0] != uploadText {
+		return u, malformed("an upload begins with a signed note")
+	}
+	u.Origin = lines[1]
+	var part, parts int64
+	if !pair(lines[2], &u.From, &u.To) || !pair(lines[3], &part, &parts) || parts < 1 || parts > MaxParts || part >= parts ||
+		u.To <= u.From || u.To-u.From > MaxChunk {
+		return u, malformed("an upload's place")
+	}
+	u.Part, u.Parts = int(part), int(parts)
+	return u, nil
+}
+
+// readNote reads the note that an upload begins with, and no further. It returns
+// the bytes as they came, too.
+func readNote(in io.Reader) (signed, raw []byte, err error) {
+	raw = make([]byte, 4, 4+maxNote)
+	if _, err = io.ReadFull(in, raw); err != nil {
+		return nil, nil, malformed("the body ends early")
+	}
+	n := binary.BigEndian.Uint32(raw)
+	if n > maxNote {
+		return nil, nil, malformed("an upload begins with a signed note")
+	}
+	raw = raw[:4+n]
+	if _, err = io.ReadFull(in, raw[4:]); err != nil {
+		return nil, nil, malformed("the body ends early")
+	}
+	return raw[4:], raw, nil
 }
 
 // counted cuts off what begins with its length in four bytes.
