@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"azekura/internal/db"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // head is a size and the root that something signed gives for it.
@@ -98,4 +100,26 @@ func CheckHeld(ctx context.Context, q db.Querier, logID, held int64, root Hash, 
 		t.full = nil
 		return check()
 	})
+}
+
+// Event reads an event under the signed head, its line held against the tree's
+// root: a line in a full tile is in no tree that an opening makes anew.
+func (l *Log) Event(ctx context.Context, index int64) (e Event, err error) {
+	size, root := l.signer.Head()
+	hashes, err := l.Hashes(ctx, size)
+	if err != nil {
+		return e, err
+	}
+	proof, err := tlog.ProveRecord(size, index, hashes)
+	if err != nil {
+		return e, fmt.Errorf("%w: event %d can't be held against the signed head: %w; run azekura log verify", ErrSigner, index, err)
+	}
+	err = eachLine(ctx, l.db, l.id, index, index+1, func(_ int64, line []byte) (err error) {
+		if tlog.CheckRecord(proof, size, root, index, tlog.RecordHash(line)) != nil {
+			return fmt.Errorf("%w: event %d isn't the one that was signed; run azekura log verify", ErrSigner, index)
+		}
+		e, err = ParseLine(line)
+		return err
+	})
+	return e, err
 }

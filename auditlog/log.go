@@ -136,9 +136,6 @@ func Open(ctx context.Context, d db.DB, o Options) (*Log, error) {
 	if _, unconfirmed := l.signer.Restored(); unconfirmed {
 		return nil, unconfirmedError(l.signer)
 	}
-	if l.frozen, err = frozen(ctx, d, l.id, size); err != nil {
-		return nil, err
-	}
 	if l.tree, err = loadTree(ctx, d, l.id, size); err != nil {
 		return nil, err
 	}
@@ -155,6 +152,13 @@ func Open(ctx context.Context, d db.DB, o Options) (*Log, error) {
 		return nil, err
 	}
 	l.committed.Store(size)
+	if size > 0 {
+		last, err := l.Event(ctx, size-1)
+		if err != nil {
+			return nil, err
+		}
+		l.frozen = freezes([]Event{last})
+	}
 	l.seqs = newSequences(size)
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	l.done.Add(2)

@@ -122,20 +122,6 @@ func (s *Signer) EndRestored() error {
 	return err
 }
 
-// frozen tells whether a log's last event ends it.
-func frozen(ctx context.Context, q db.Querier, logID, size int64) (bool, error) {
-	if size == 0 {
-		return false, nil
-	}
-	last := false
-	err := eachLine(ctx, q, logID, size-1, size, func(_ int64, line []byte) error {
-		e, err := ParseLine(line)
-		last = err == nil && freezes([]Event{e}) // one that can't be read is for the tree to refuse
-		return nil
-	})
-	return last, err
-}
-
 func freezes(events []Event) bool {
 	for i := range events {
 		if events[i].Action == System && events[i].Purpose == PurposeFreeze {
@@ -150,22 +136,6 @@ func (l *Log) Frozen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.frozen
-}
-
-// Tail reads a log's events from an index to its end, for whoever looks for one
-// of the last.
-func Tail(ctx context.Context, q db.Querier, logID, from int64, f func(e *Event) error) error {
-	var size int64
-	if err := q.QueryRow(ctx, "SELECT size FROM log_head WHERE log_id = $1", []any{logID}, &size); err != nil {
-		return fmt.Errorf("read the log's head: %w", err)
-	}
-	return eachLine(ctx, q, logID, min(from, size), size, func(index int64, line []byte) error {
-		e, err := ParseLine(line)
-		if err != nil {
-			return fmt.Errorf("%w: event %d isn't one that this log wrote; run azekura log verify", ErrSigner, index)
-		}
-		return f(&e)
-	})
 }
 
 // HeadOf is the head that the database holds of a log.

@@ -140,10 +140,7 @@ func Confirm(ctx context.Context, dir string, size int64, file []byte) error {
 		if err := f.signer.Confirm(note); err != nil {
 			return none, err
 		}
-		if err := f.lead(ctx); err != nil { // which signs what the backup held unsigned
-			return none, err
-		}
-		return none, recordRestored(ctx, f.signer, f.log)
+		return none, f.lead(ctx) // which signs what the backup held unsigned, and records it
 	})
 	return err
 }

@@ -116,7 +116,10 @@ func (f *folder) continueFrozen(ctx context.Context) error {
 	}
 	size, root := f.signer.Head()
 	var last frozenDetail
-	err := auditlog.Tail(ctx, f.db, f.config.LogID, size-1, func(e *auditlog.Event) error { return json.Unmarshal(e.Detail, &last) })
+	e, err := f.log.Event(ctx, size-1)
+	if err == nil {
+		err = json.Unmarshal(e.Detail, &last)
+	}
 	if err != nil {
 		return fmt.Errorf("read the log's last event: %w", err)
 	}
@@ -274,6 +277,9 @@ func RotateSigner(ctx context.Context, dir string, file []byte) (vkey string, er
 		}
 		if err := f.lead(ctx); err != nil {
 			return "", err
+		}
+		if f.signer.VerifierKey() == a.Next { // it was cut off behind its event, and is finished now
+			return a.Next, nil
 		}
 		if err := f.signer.BeginRotation(); err != nil {
 			return "", err

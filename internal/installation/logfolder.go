@@ -50,10 +50,13 @@ func openFolder(ctx context.Context, dir string) (f *folder, err error) {
 	return f, nil
 }
 
-// lead opens the log.
+// lead opens the log, and finishes what a command before this began in it.
 func (f *folder) lead(ctx context.Context) (err error) {
 	f.log, err = auditlog.Open(ctx, f.db, auditlog.Options{ID: f.config.LogID, Signer: f.signer, Now: time.Now, Rand: rand.Reader})
-	return err
+	if err != nil {
+		return err
+	}
+	return settle(ctx, f.signer, f.log)
 }
 
 func (f *folder) close() error {

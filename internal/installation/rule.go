@@ -46,11 +46,11 @@ func (i *Installation) freezeDue(ctx context.Context) (freezeDue, error) {
 	if i.Config.Freeze == nil || size == 0 {
 		return "", nil
 	}
-	var first int64
-	if err := i.DB.QueryRow(ctx, "SELECT time_us FROM log_event WHERE log_id = $1 AND idx = 0", []any{i.Log.ID()}, &first); err != nil {
+	first, err := i.Log.Event(ctx, 0)
+	if err != nil {
 		return "", fmt.Errorf("read when the log began: %w", err)
 	}
-	return i.Config.Freeze.due(size, time.UnixMicro(first), i.Log.Now()), nil
+	return i.Config.Freeze.due(size, time.UnixMicro(first.Time), i.Log.Now()), nil
 }
 
 // goOn begins the next log: by the rule, or where a command began to and was cut

@@ -19,16 +19,21 @@ func (i *Installation) settle(ctx context.Context) error {
 	if why, err := i.freezeDue(ctx); err != nil || why != "" {
 		return errors.Join(err, why.orNil())
 	}
-	if restored, _ := i.Signer.Restored(); restored {
-		if err := recordRestored(ctx, i.Signer, i.Log); err != nil {
+	return settle(ctx, i.Signer, i.Log)
+}
+
+// settle does so for a log that is open and whose commands must not go before it.
+func settle(ctx context.Context, signer *auditlog.Signer, log *auditlog.Log) error {
+	if restored, _ := signer.Restored(); restored && !log.Frozen() {
+		if err := recordRestored(ctx, signer, log); err != nil {
 			return err
 		}
 	}
-	from, begun := i.Signer.Rotating()
+	from, begun := signer.Rotating()
 	if !begun {
 		return nil
 	}
-	return i.settleRotation(ctx, from)
+	return settleRotation(ctx, signer, log, from)
 }
 
 // recordRestored writes into the log that it goes on after a restore.
@@ -50,22 +55,22 @@ func recordRestored(ctx context.Context, signer *auditlog.Signer, log *auditlog.
 
 // settleRotation adopts the key that the log names, and forgets the change if
 // it names none: then its event was never recorded.
-func (i *Installation) settleRotation(ctx context.Context, from int64) error {
+func settleRotation(ctx context.Context, signer *auditlog.Signer, log *auditlog.Log, from int64) error {
 	next := ""
-	err := auditlog.Tail(ctx, i.DB, i.Log.ID(), from, func(e *auditlog.Event) error {
+	for size, _ := signer.Head(); from < size; from++ {
+		e, err := log.Event(ctx, from)
+		if err != nil {
+			return err
+		}
 		var d rotation
 		if e.Action == auditlog.System && e.Purpose == auditlog.PurposeRotate && json.Unmarshal(e.Detail, &d) == nil {
 			next = d.Next
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if next == "" {
-		return i.Signer.ForgetRotation()
+		return signer.ForgetRotation()
 	}
-	if err := i.Signer.AdoptKey(next); err != nil {
+	if err := signer.AdoptKey(next); err != nil {
 		return fmt.Errorf("finish the change of the signer's key: %w", err)
 	}
 	return nil
