@@ -63,9 +63,8 @@ func (k *rootKeys) settle(ctx context.Context) (wrapping.Wrapper, error) {
 	var err error
 	if k.failed == nil {
 		k.inst.Ring, err = keyring.Open(ctx, k.inst.DB, k.present)
-		if err == nil { // what was cut short before it was staged goes too
-			k.discarded = k.staged
-			err = root.Discard(k.inst.Dir)
+		if err == nil {
+			err = k.unstage()
 		}
 		if !k.staged || !errors.Is(err, root.ErrOtherRoot) {
 			return k.kept(ctx, k.present, err)
@@ -84,6 +83,17 @@ func (k *rootKeys) settle(ctx context.Context) (wrapping.Wrapper, error) {
 		err = root.Promote(k.inst.Dir, k.inst.settleRoot)
 	}
 	return k.kept(ctx, w, err)
+}
+
+// unstage clears a change away where the domain keys are under the present root
+// key: either it didn't come about, or it did and this is its last step. What was
+// cut short before it was staged goes too.
+func (k *rootKeys) unstage() error {
+	if k.staged && root.Placed(k.inst.Dir, k.next, k.inst.Config.Root) {
+		return root.Promote(k.inst.Dir, k.inst.settleRoot)
+	}
+	k.discarded = k.staged
+	return root.Discard(k.inst.Dir)
 }
 
 func (k *rootKeys) kept(ctx context.Context, w wrapping.Wrapper, err error) (wrapping.Wrapper, error) {

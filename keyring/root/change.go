@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"filippo.io/age"
 	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
@@ -87,6 +88,17 @@ func OpenStaged(ctx context.Context, dir string, c Next, passphrase func() ([]by
 		name = FileName // it has taken its place already
 	}
 	return openFile(filepath.Join(dir, name), p)
+}
+
+// Placed tells whether the staged root key has taken the present one's place
+// already, and only its note is left. present is how the settings say that the
+// root key is kept.
+func Placed(dir string, c Next, present Config) bool {
+	if c.Kind != KindFile {
+		return reflect.DeepEqual(c.Config, present)
+	}
+	_, err := os.Stat(filepath.Join(dir, nextFileName))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // Discard takes the staged root key away, or what is there of it. It is for when

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,42 @@ func TestRootCutShort(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRootLastStep stops a change of the root key when the new one is in its place
+// and only the note of it is left: the log doesn't say that it was abandoned.
+func TestRootLastStep(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		i.Rotator.Settle = func(root.Config) error { return errors.New("stopped here") }
+		o := rotation.RootOptions{Passphrase: passphrases[1], NoRecovery: true, WorkFactor: 10}
+		if _, err := i.Rotator.ChangeRoot(t.Context(), o); err == nil {
+			t.Fatal("it wasn't stopped")
+		}
+		if _, staged, err := root.Staged(i.Dir); err != nil || !staged {
+			t.Fatalf("nothing is staged any more: %v", err)
+		}
+		dir := i.Dir
+		if err := i.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := insttest.OpenWith(t.Context(), dir, passphrases[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for _, e := range insttest.Events(t, again) {
+			if e.Purpose == "rotate-root" {
+				said = append(said, e.Outcome)
+			}
+		}
+		if !slices.Equal(said, []string{"begun", "ok"}) {
+			t.Errorf("the log says %v", said)
+		}
+		if err := again.Close(); err != nil {
+			t.Error(err)
+		}
+		nothingStaged(t, dir)
+	})
 }
 
 // underNext puts the domain keys under the staged root key, as a change does.
