@@ -82,6 +82,8 @@ func (s *Store) guard(p *Sealed, change []byte, wasShredded bool) error {
 		}
 		no := e.Fields[0].Version
 		switch at := p.version(no); {
+		case s.lost.change(&e):
+			// An older backup, or what was written since in its stead.
 		case at == nil:
 			return is("register_version", kindGone, no, e.Index)
 		case at.Job != changeJob(e.Index):
@@ -193,6 +195,8 @@ func (s *Store) Replay(e auditlog.Event) error {
 	switch {
 	case e.Action == auditlog.Shred:
 		s.shredded.set(e.Participant, true)
+	case e.Action == auditlog.System && e.Purpose == Refill:
+		return s.lost.replay(e)
 	case e.Action == auditlog.System && e.Purpose == Guarded:
 		s.guarded = true
 	case e.Action == auditlog.System && (e.Purpose == "continue" || e.Purpose == "gap"):

@@ -54,6 +54,7 @@ type Store struct {
 	turn turn
 
 	shredded shredded
+	lost     lost // in a refill, once opened never changed
 	guarded  bool // every version's row carries a MAC
 }
 

@@ -68,19 +68,22 @@ not what to.`,
 func writeRefilled(w io.Writer, r installation.Refilled) {
 	if r.From == r.To {
 		fmt.Fprintf(w, "Nothing was appended: the database has all %d events that the mirror holds.\n", r.From)
-		return
+	} else {
+		fmt.Fprintf(w, "Events %d to %d are back, each held against its hash under the signed head.\n", r.From, r.To-1)
 	}
-	fmt.Fprintf(w, "Events %d to %d are back, each held against its hash under the signed head.\n", r.From, r.To-1)
 	if r.Recorded >= 0 {
 		fmt.Fprintf(w, "Event %d says so. Now: azekura log verify.\n", r.Recorded)
-	} else if r.Missing == 0 {
+	} else if r.Missing == 0 && r.From != r.To {
 		fmt.Fprintln(w, "The signer's state came out of a backup and isn't confirmed yet: azekura log confirm, if nothing was recorded after the mirror's last event.")
+	}
+	if len(r.Changes) == 0 && r.From == r.To {
+		return
 	}
 	if len(r.Changes) == 0 {
 		fmt.Fprintln(w, "None of them changed the register in a way that it has lost.")
 		return
 	}
-	fmt.Fprintf(w, "The register has lost what %d of them changed; it must be done again:\n", len(r.Changes))
+	fmt.Fprintf(w, "The register has lost what %d of the log's events changed:\n", len(r.Changes))
 	for _, c := range r.Changes {
 		fmt.Fprintf(w, "  event %d\t%s\t%s\n", c.Event, c.Action, c.What)
 	}

@@ -2,6 +2,7 @@ package installation
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"azekura/auditlog"
+	"azekura/register"
 )
 
 // importJob begins the job of an import's set events; its name follows.
@@ -23,8 +25,9 @@ type wrote struct{ event, count int64 }
 // has to be done again. It looks at the whole log, so that a refill which was cut
 // off and run again says as much as one that wasn't.
 func (r *refill) judge(ctx context.Context, logID int64) error {
-	rows, err := r.db.Query(ctx, "SELECT line FROM log_event WHERE log_id = $1 AND action IN ($2, $3, $4) ORDER BY idx",
-		logID, int64(auditlog.Change), int64(auditlog.Set), int64(auditlog.Shred))
+	var back []auditlog.Event
+	rows, err := r.db.Query(ctx, "SELECT line FROM log_event WHERE log_id = $1 AND action IN ($2, $3, $4, $5) ORDER BY idx",
+		logID, int64(auditlog.Change), int64(auditlog.Set), int64(auditlog.Shred), int64(auditlog.System))
 	if err != nil {
 		return fmt.Errorf("read the log's changes: %w", err)
 	}
@@ -36,7 +39,10 @@ func (r *refill) judge(ctx context.Context, logID int64) error {
 		}
 		e, err := auditlog.ParseLine(line)
 		if err == nil { // else log verify names it
-			err = r.judgeOne(ctx, &e)
+			var keyBack bool
+			if keyBack, err = r.judgeOne(ctx, &e); keyBack {
+				back = append(back, e)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("compare an event with the register: %w", err)
@@ -45,10 +51,39 @@ func (r *refill) judge(ctx context.Context, logID int64) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
+	rows.Close()
+	if err := r.shredAgain(ctx, back); err != nil {
+		return fmt.Errorf("destroy a data key that the backup brought back: %w", err)
+	}
 	return r.judgeImports(ctx)
 }
 
-func (r *refill) judgeOne(ctx context.Context, e *auditlog.Event) (err error) {
+// shredAgain destroys the data keys that the log says were destroyed, and the
+// tokens with them: nobody else may touch who was shredded.
+func (r *refill) shredAgain(ctx context.Context, back []auditlog.Event) error {
+	for _, e := range back {
+		tx, err := r.db.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		for _, table := range []string{"register_index_0", "register_index_1", "keyring_participant"} {
+			if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE participant_id = $1", e.Participant[:]); err != nil {
+				tx.Rollback()
+				return err
+			}
+		}
+		if err := tx.Commit(ctx); err != nil {
+			return err
+		}
+		r.lose(&e, fmt.Sprintf("the data key of participant %s was back; it is destroyed again", e.Participant))
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	return r.db.Scrub(ctx, "keyring_participant")
+}
+
+func (r *refill) judgeOne(ctx context.Context, e *auditlog.Event) (keyBack bool, err error) {
 	var n int64
 	switch {
 	case e.Action == auditlog.Change && e.Outcome == "ok" && len(e.Fields) > 0:
@@ -56,16 +91,32 @@ func (r *refill) judgeOne(ctx context.Context, e *auditlog.Event) (err error) {
 		err = r.db.QueryRow(ctx, "SELECT count(*) FROM register_version WHERE participant_id = $1 AND version = $2", []any{e.Participant[:], version}, &n)
 		if n == 0 {
 			r.lose(e, fmt.Sprintf("version %d of participant %s isn't in the register: make the change again", version, e.Participant))
+			r.gone.Changes = append(r.gone.Changes, register.LostVersion{Participant: e.Participant, Version: version, Event: e.Index})
 		}
 	case e.Action == auditlog.Shred && e.Outcome == "ok":
 		err = r.db.QueryRow(ctx, "SELECT count(*) FROM keyring_participant WHERE participant_id = $1", []any{e.Participant[:]}, &n)
-		if n > 0 {
-			r.lose(e, fmt.Sprintf("the data key of participant %s is back: destroy it again", e.Participant))
-		}
+		keyBack = n > 0
+	case e.Action == auditlog.System && e.Purpose == register.Refill:
+		err = r.recorded(e)
 	case e.Set != nil && !e.Set.Opens && strings.HasPrefix(e.Set.Job, importJob):
 		r.imports[e.Set.Job] = wrote{e.Index, r.imports[e.Set.Job].count + e.Set.Count}
 	}
-	return err
+	return keyBack, err
+}
+
+// recorded takes away what an earlier refill's event names already.
+func (r *refill) recorded(e *auditlog.Event) error {
+	var says register.Lost
+	if err := json.Unmarshal(e.Detail, &says); err != nil {
+		return err
+	}
+	named := map[register.LostVersion]bool{}
+	for _, c := range says.Changes {
+		named[c] = true
+	}
+	r.gone.Changes = slices.DeleteFunc(r.gone.Changes, func(c register.LostVersion) bool { return named[c] })
+	r.named = append(r.named, says.Imports...)
+	return nil
 }
 
 func (r *refill) lose(e *auditlog.Event, what string) {
@@ -89,6 +140,9 @@ func (r *refill) judgeImports(ctx context.Context) error {
 		if have < w.count {
 			r.lose(&auditlog.Event{Index: w.event, Action: auditlog.Set},
 				fmt.Sprintf("%d of the %d participants that the import %s wrote aren't in the register: run it again", w.count-have, w.count, name))
+			if !slices.Contains(r.named, id) {
+				r.gone.Imports = append(r.gone.Imports, id)
+			}
 		}
 	}
 	slices.SortFunc(r.lost, func(a, b LostChange) int { return int(a.Event - b.Event) })

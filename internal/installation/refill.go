@@ -10,6 +10,7 @@ import (
 
 	"azekura/auditlog"
 	"azekura/internal/db"
+	"azekura/register"
 	"azekura/witness"
 	"azekura/witness/client"
 
@@ -86,6 +87,8 @@ type refill struct {
 	tree       witness.Tree // of all that the mirror holds
 	imports    map[string]wrote
 	lost       []LostChange
+	gone       register.Lost // what of it no event of a refill names yet
+	named      []int64       // imports that one names
 }
 
 // mirrored is where a chunk lies in the mirror.
@@ -146,7 +149,7 @@ func (r *refill) run(ctx context.Context, logID int64) (Refilled, error) {
 	if at, root := r.log.Head(); at == r.tree.Size() && root != r.tree.Root() {
 		return out, fmt.Errorf("%w: the refilled log has another root than the mirror's leaf hashes", auditlog.ErrSigner)
 	}
-	if _, unconfirmed := r.signer.Restored(); unconfirmed || out.Missing > 0 || out.To == out.From {
+	if _, unconfirmed := r.signer.Restored(); unconfirmed || out.Missing > 0 || out.To == out.From && len(r.gone.Changes)+len(r.gone.Imports) == 0 {
 		return out, nil
 	}
 	var err error
@@ -282,16 +285,39 @@ func (r *refill) blocks(ctx context.Context, c mirrored, lines [][]byte) error {
 	return nil
 }
 
-// record says in the log that it was refilled.
-func (r *refill) record(ctx context.Context, logID int64, out Refilled) (int64, error) {
+// namedAtOnce is how many lost changes an event names: a line has 64 KiB.
+const namedAtOnce = 300
+
+// record says in the log that it was refilled, and what the register has lost, in
+// as many events as that takes. The guard goes by them: what isn't named there must
+// be in its place.
+func (r *refill) record(ctx context.Context, logID int64, out Refilled) (at int64, err error) {
 	log, err := auditlog.Open(ctx, r.db, auditlog.Options{ID: logID, Signer: r.signer, Now: time.Now, Rand: rand.Reader})
 	if err != nil {
 		return -1, err
 	}
-	detail, err := json.Marshal(map[string]int64{"from": out.From, "to": out.To, "lost_changes": int64(len(out.Changes))})
-	if err != nil {
-		return -1, errors.Join(err, log.Close())
+	defer func() { err = errors.Join(err, log.Close()) }()
+	at = -1
+	for at < 0 || len(r.gone.Changes)+len(r.gone.Imports) > 0 {
+		n, m := min(namedAtOnce, len(r.gone.Changes)), min(namedAtOnce, len(r.gone.Imports))
+		says := refillDetail{out.From, out.To, int64(len(out.Changes)), register.Lost{Changes: r.gone.Changes[:n], Imports: r.gone.Imports[:m]}}
+		r.gone.Changes, r.gone.Imports = r.gone.Changes[n:], r.gone.Imports[m:]
+		detail, err := json.Marshal(says)
+		if err != nil {
+			return at, err
+		}
+		receipt, err := log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: register.Refill, Detail: detail})
+		if err != nil {
+			return at, err
+		}
+		at = max(at, receipt.Index())
 	}
-	receipt, err := log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "refill", Detail: detail})
-	return receipt.Index(), errors.Join(err, log.Close())
+	return at, nil
+}
+
+type refillDetail struct {
+	From        int64 `json:"from"`
+	To          int64 `json:"to"`
+	LostChanges int64 `json:"lost_changes"`
+	register.Lost
 }

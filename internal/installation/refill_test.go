@@ -21,6 +21,8 @@ import (
 	"azekura/internal/db"
 	"azekura/internal/installation"
 	"azekura/internal/insttest"
+	"azekura/keyring/rotation"
+	"azekura/population"
 	"azekura/register/field"
 	"azekura/witness"
 	"azekura/witness/client"
@@ -295,7 +297,49 @@ func TestRefillOlderBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		readOne(t, i, s, list[2].Ref)
+		m.mended(t, i, s, list)
+		v, err := i.Gate.VerifyRegister(t.Context(), nil)
+		must(t, err)
+		if alarms, err := i.Log.Alarms(t.Context()); err != nil || !v.OK || len(alarms) > 0 {
+			t.Errorf("%+v, alarms %+v: %v", v, alarms, err)
+		}
+		// What was lost is named once, however often the log is refilled.
+		events := i.Log.Committed()
+		again, err := tryRefill(t, i, m, m.url)
+		must(t, err)
+		if again.To != again.From || again.Recorded != -1 {
+			t.Errorf("%+v of %d events", again, events)
+		}
 	})
+}
+
+// mended does again what the refill said was lost: the first is changed, the second
+// is shredded and stays so, the last import is made, and the index key is changed.
+func (m *mirroring) mended(t *testing.T, i *installation.Installation, s access.Session, list []population.Person) {
+	t.Helper()
+	read := func(ref string) (gate.Answer, error) {
+		return i.Gate.Read(t.Context(), s, gate.ReadRequest{Who: gate.Who{Ref: ref}, Why: insttest.Why, Fields: field.SetOf(field.Phone)})
+	}
+	if a, err := read(list[0].Ref); err != nil || a.Values[field.Phone] == "0300000000" {
+		t.Errorf("who was changed reads %+v, %v", a, err)
+	}
+	_, err := i.Gate.Change(t.Context(), s, gate.ChangeRequest{Who: gate.Who{Ref: list[0].Ref}, Why: insttest.Why, Values: map[field.Field]string{field.Phone: "03-0000-0000"}})
+	must(t, err)
+	a, err := read(list[0].Ref)
+	if must(t, err); a.Values[field.Phone] != "0300000000" {
+		t.Errorf("who was changed again reads %+v", a)
+	}
+	if _, err := read(list[1].Ref); err == nil {
+		t.Error("who was shredded is read")
+	}
+	insttest.Import(t, i, insttest.CSV(t, 2, 100))
+	at, err := i.Rotator.Start(t.Context(), rotation.Index)
+	must(t, err)
+	must(t, i.Rotator.Run(t.Context(), at.ID))
+	// The import changes those who are there, and makes who was shredded anew.
+	if n := insttest.Count(t, i, "keyring_participant"); n != 100 {
+		t.Errorf("%d data keys", n)
+	}
 }
 
 // TestRefillRefuses a mirror that was altered, another log's, and another key; and
