@@ -110,7 +110,7 @@ func (r *Result) nextDay(d *Day) error {
 		return fmt.Errorf("event %d isn't a daily root", l.Index)
 	}
 	switch {
-	case daily.From < 0 || daily.To <= daily.From || daily.To > l.Index || daily.Count < 0 || len(daily.Salt) != 16:
+	case daily.From < 0 || daily.To <= daily.From || daily.To > l.Index || daily.Count < 0 || daily.Count > maxSize || len(daily.Salt) != 16:
 		return fmt.Errorf("the daily root of event %d is one that no log writes", l.Index)
 	case r.Days > 0 && (daily.From != r.day.To || daily.Day <= r.day.Day):
 		return fmt.Errorf("between event %d and event %d a day is missing", r.day.To, daily.From)
@@ -200,7 +200,7 @@ func (r *Result) set(s *Set, each func(int64, string) error) error {
 		return fmt.Errorf("event %d isn't a set event that belongs here", s.Index)
 	}
 	root, err := hash(l.Set.Root)
-	if err != nil || len(s.Member) != 24 || string(s.Member[:16]) != string(r.subjectKey[1:]) || s.Place < 0 || s.Place >= l.Set.Count ||
+	if err != nil || len(s.Member) != 24 || string(s.Member[:16]) != string(r.subjectKey[1:]) || s.Place < 0 || s.Place >= l.Set.Count || l.Set.Count > maxSize ||
 		tlog.CheckRecord(s.MemberPath, l.Set.Count, root, s.Place, tlog.RecordHash(s.Member)) != nil {
 		return fmt.Errorf("the set of event %d doesn't hold the subject as the proof says", s.Index)
 	}

@@ -195,7 +195,7 @@ func openHead(checkpoint string, keys []note.Verifier) (tree, error) {
 		return tree{}, errors.New("the head isn't one of the log whose key signed it")
 	}
 	t := tree{origin: lines[0]}
-	if t.size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || t.size < 0 || strconv.FormatInt(t.size, 10) != lines[1] {
+	if t.size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || t.size < 0 || t.size > maxSize || strconv.FormatInt(t.size, 10) != lines[1] {
 		return tree{}, errors.New("the head's size isn't a number")
 	}
 	if t.root, err = hash(lines[2]); err != nil {
@@ -213,6 +213,10 @@ func hash(text string) (h tlog.Hash, err error) {
 	return h, nil
 }
 
+// maxSize bounds what has a number of entries: a log, a day's list, a set. None is
+// so large, and from 2^62 on x/mod's tlog never comes to an end.
+const maxSize = 1 << 56
+
 // holds checks that an event is in the tree, and reads its line.
 func (t tree) holds(e *Event) (l line, err error) {
 	if e.Index < 0 || e.Index >= t.size || tlog.CheckRecord(e.Path, t.size, t.root, e.Index, tlog.RecordHash([]byte(e.Line))) != nil {
@@ -228,7 +232,7 @@ func (t tree) holds(e *Event) (l line, err error) {
 func (p *Place) in(d *Daily) (Token, error) {
 	var t Token
 	leaf := Leaf{First: p.First, Last: p.Last}
-	if copy(leaf.Token[:], p.Token); len(p.Token) != len(t) || p.Place < 0 || p.Place >= d.Count || p.First < 1 || p.Last < p.First ||
+	if copy(leaf.Token[:], p.Token); len(p.Token) != len(t) || p.Place < 0 || p.Place >= d.Count || d.Count > maxSize || p.First < 1 || p.Last < p.First ||
 		tlog.CheckRecord(p.Path, d.Count, d.Root, p.Place, tlog.RecordHash(leaf.Append(nil))) != nil {
 		return t, errors.New("an entry isn't in the day's list")
 	}
