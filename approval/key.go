@@ -24,7 +24,7 @@ func verifiers(enrolled []string) ([]note.Verifier, error) {
 			return nil, err
 		}
 		if names[v.Name()] || keys[key] {
-			return nil, errors.New("two enrolled approvers have one name or one key; mend approvers in azekura.json")
+			return nil, errors.New("two enrolled approvers have one name or one key; the list in azekura.json was edited: empty it, and the next start makes it anew out of the log")
 		}
 		names[v.Name()], keys[key] = true, true
 		list = append(list, v)

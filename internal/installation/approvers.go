@@ -42,6 +42,12 @@ func ProposeApprover(ctx context.Context, dir, vkey, by string, life time.Durati
 // same, and the event that names the gap names them; recorded is false then.
 func AddApprover(ctx context.Context, dir, vkey string, file []byte) (recorded bool, err error) {
 	return withFolder(ctx, dir, func(f *folder) (bool, error) {
+		// First what the log itself says of the approvers.
+		failed := f.lead(ctx)
+		lost := errors.Is(failed, auditlog.ErrBehindSigner) || errors.Is(failed, auditlog.ErrRestored)
+		if failed != nil && !lost {
+			return false, failed
+		}
 		a, list, err := f.enrolling(vkey)
 		if err != nil {
 			return false, err
@@ -55,19 +61,18 @@ func AddApprover(ctx context.Context, dir, vkey string, file []byte) (recorded b
 			if err != nil {
 				return false, err
 			}
+			if lost {
+				return false, fmt.Errorf("record the approver: %w", failed)
+			}
 			detail["approval"] = ok.Note()
 		}
-		err = f.lead(ctx)
-		if err == nil {
-			err = f.record(ctx, "approver", detail)
-		}
-		recorded := err == nil
-		lost := errors.Is(err, auditlog.ErrBehindSigner) || errors.Is(err, auditlog.ErrRestored)
-		if err != nil && !(lost && len(f.config.Approvers) < approval.Needed) {
-			return false, fmt.Errorf("record the approver: %w", err)
+		if !lost {
+			if err := f.record(ctx, purposeApprover, detail); err != nil {
+				return false, fmt.Errorf("record the approver: %w", err)
+			}
 		}
 		f.config.Approvers = list
-		return recorded, f.config.write(dir)
+		return !lost, f.config.write(dir)
 	})
 }
 

@@ -275,6 +275,7 @@ type Installation struct {
 
 	atWork  sync.Map // what a job is at, so that no second one is
 	told    keyrotation.History
+	people  enrolled
 	closers []func() error
 }
 
@@ -350,6 +351,9 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	if err := i.Log.Authority(ctx, i.replay); err != nil {
 		return fmt.Errorf("rebuild what was granted from the log: %w", err)
 	}
+	if err := i.people.settle(ctx, i.Dir, &i.Config, i.Log); err != nil {
+		return err
+	}
 	if err := i.Register.Guard(ctx); err != nil {
 		return err
 	}
@@ -376,7 +380,7 @@ func TradeMemoryForTime() (back func()) {
 
 // replay hands an event of authority to those whose state it is.
 func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Register.Replay(e), i.told.Replay(e))
+	return errors.Join(i.Access.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }

@@ -56,6 +56,13 @@ func (f *folder) lead(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	var list enrolled
+	if err := f.log.Authority(ctx, list.Replay); err != nil {
+		return fmt.Errorf("read from the log who is enrolled: %w", err)
+	}
+	if err := list.settle(ctx, f.dir, &f.config, f.log); err != nil {
+		return err
+	}
 	return settle(ctx, f.signer, f.log)
 }
 
