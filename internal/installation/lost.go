@@ -3,6 +3,7 @@ package installation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"strings"
 
 	"azekura/auditlog"
+	"azekura/keyring"
+	keyrotation "azekura/keyring/rotation"
 	"azekura/register"
 )
 
@@ -55,7 +58,47 @@ func (r *refill) judge(ctx context.Context, logID int64) error {
 	if err := r.shredAgain(ctx, back); err != nil {
 		return fmt.Errorf("destroy a data key that the backup brought back: %w", err)
 	}
-	return r.judgeImports(ctx)
+	return errors.Join(r.judgeImports(ctx), r.judgeKeys(ctx))
+}
+
+// judgeKeys holds the stored keys against the rotations that the log tells of: an
+// older backup has the keys of its time, with what is under them.
+func (r *refill) judgeKeys(ctx context.Context) error {
+	rows, err := r.db.Query(ctx, "SELECT line FROM log_event WHERE action = $1 ORDER BY log_id, idx", int64(auditlog.System))
+	if err != nil {
+		return fmt.Errorf("read the keys' rotations: %w", err)
+	}
+	defer rows.Close()
+	var told keyrotation.History
+	var last auditlog.Event
+	for rows.Next() {
+		var line []byte
+		if err := rows.Scan(&line); err != nil {
+			return err
+		}
+		e, err := auditlog.ParseLine(line)
+		if err != nil {
+			continue // log verify names it
+		}
+		if err := told.Replay(e); err != nil {
+			return err
+		}
+		if strings.HasPrefix(e.Purpose, "rotate-") {
+			last = e
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	infos, err := keyring.Keys(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	if r.stored = told.Differs(infos); r.stored != nil {
+		r.lose(&last, "the keys are those of the backup: change the data and the index key again")
+	}
+	return nil
 }
 
 // shredAgain destroys the data keys that the log says were destroyed, and the

@@ -10,6 +10,7 @@ import (
 
 	"azekura/auditlog"
 	"azekura/internal/db"
+	keyrotation "azekura/keyring/rotation"
 	"azekura/register"
 	"azekura/witness"
 	"azekura/witness/client"
@@ -89,6 +90,7 @@ type refill struct {
 	lost       []LostChange
 	gone       register.Lost // what of it no event of a refill names yet
 	named      []int64       // imports that one names
+	stored     *keyrotation.Epochs
 }
 
 // mirrored is where a chunk lies in the mirror.
@@ -149,7 +151,7 @@ func (r *refill) run(ctx context.Context, logID int64) (Refilled, error) {
 	if at, root := r.log.Head(); at == r.tree.Size() && root != r.tree.Root() {
 		return out, fmt.Errorf("%w: the refilled log has another root than the mirror's leaf hashes", auditlog.ErrSigner)
 	}
-	if _, unconfirmed := r.signer.Restored(); unconfirmed || out.Missing > 0 || out.To == out.From && len(r.gone.Changes)+len(r.gone.Imports) == 0 {
+	if _, unconfirmed := r.signer.Restored(); unconfirmed || out.Missing > 0 || out.To == out.From && r.stored == nil && len(r.gone.Changes)+len(r.gone.Imports) == 0 {
 		return out, nil
 	}
 	var err error
@@ -300,7 +302,7 @@ func (r *refill) record(ctx context.Context, logID int64, out Refilled) (at int6
 	at = -1
 	for at < 0 || len(r.gone.Changes)+len(r.gone.Imports) > 0 {
 		n, m := min(namedAtOnce, len(r.gone.Changes)), min(namedAtOnce, len(r.gone.Imports))
-		says := refillDetail{out.From, out.To, int64(len(out.Changes)), register.Lost{Changes: r.gone.Changes[:n], Imports: r.gone.Imports[:m]}}
+		says := refillDetail{out.From, out.To, int64(len(out.Changes)), r.stored, register.Lost{Changes: r.gone.Changes[:n], Imports: r.gone.Imports[:m]}}
 		r.gone.Changes, r.gone.Imports = r.gone.Changes[n:], r.gone.Imports[m:]
 		detail, err := json.Marshal(says)
 		if err != nil {
@@ -319,5 +321,7 @@ type refillDetail struct {
 	From        int64 `json:"from"`
 	To          int64 `json:"to"`
 	LostChanges int64 `json:"lost_changes"`
+	// Keys are those that are stored, where the log told of others.
+	Keys *keyrotation.Epochs `json:"keys,omitempty"`
 	register.Lost
 }

@@ -401,3 +401,56 @@ func TestRefillRefuses(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 }
+
+// TestRefillOlderKeys puts a database back to before its data key was changed, and
+// has the log back: the installation opens under the keys of then, says which they
+// are, and they can be changed again.
+func TestRefillOlderKeys(t *testing.T) {
+	for _, kind := range []string{rotation.Data, rotation.Index} {
+		t.Run(kind, func(t *testing.T) {
+			insttest.Each(t, func(t *testing.T, engine string) { refillOlderKeys(t, engine, kind) })
+		})
+	}
+}
+
+func refillOlderKeys(t *testing.T, engine, kind string) {
+	m := newMirroring(t, engine)
+	i := insttest.Open(t, m.dir)
+	s, token := insttest.Session(t, i, "s-1", "caseworker", "d-1")
+	life(t, i, s, 1, 20)
+	tables := slices.Concat(logTables, otherTables, []string{"keyring_key", "keyring_rotation"})
+	for _, table := range tables {
+		execute(t, i, "CREATE TABLE kept_"+table+" AS SELECT * FROM "+table)
+	}
+	rotate := func() {
+		t.Helper()
+		at, err := i.Rotator.Start(t.Context(), kind)
+		must(t, err)
+		must(t, i.Rotator.Run(t.Context(), at.ID))
+	}
+	rotate()
+	mirrored(t, i)
+	must(t, i.Close())
+	pastTheLog(t, m.dir, func(bare *installation.Installation) {
+		for _, table := range tables {
+			execute(t, bare, "DELETE FROM "+table, "INSERT INTO "+table+" SELECT * FROM kept_"+table, "DROP TABLE kept_"+table)
+		}
+	})
+	done, err := installation.Refill(t.Context(), m.dir, m.witness, m.identities, nil)
+	must(t, err)
+	if len(done.Changes) != 1 || !strings.Contains(done.Changes[0].What, "the keys are those of the backup") {
+		t.Errorf("%+v", done.Changes)
+	}
+	i = insttest.Open(t, m.dir)
+	s, err = i.Access.Authenticate(token)
+	must(t, err)
+	ref := insttest.People(1, 1)[0].Ref
+	readOne(t, i, s, ref)
+	rotate()
+	readOne(t, i, s, ref)
+	if alarms, err := i.Log.Alarms(t.Context()); err != nil || len(alarms) > 0 {
+		t.Errorf("alarms %+v: %v", alarms, err)
+	}
+	must(t, i.Close())
+	must(t, insttest.Open(t, m.dir).Close())
+}

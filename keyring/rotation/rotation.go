@@ -101,13 +101,7 @@ func Open(ctx context.Context, p Parts, told *History) (*Rotator, error) {
 		return nil, err
 	}
 	for _, domain := range []string{Data, Index} {
-		var epochs []int64
-		for _, k := range infos {
-			if k.Domain == domain {
-				epochs = append(epochs, k.Epoch)
-			}
-		}
-		if !slices.Equal(epochs, told.epochs(domain)) {
+		if !slices.Equal(epochsOf(infos, domain), told.epochs(domain)) {
 			found := auditlog.Tampering{Table: "keyring_key", Key: domain, Kind: "its epochs aren't those of which the log tells"}
 			return nil, errors.Join(fmt.Errorf("%w: the %s key", ErrKeys, domain), r.Log.Raise(ctx, found))
 		}
@@ -120,6 +114,49 @@ func Open(ctx context.Context, p Parts, told *History) (*Rotator, error) {
 type History struct {
 	data, index []int64
 	last        fact
+	begun       []fact
+}
+
+func epochsOf(infos []keyring.KeyInfo, domain string) (epochs []int64) {
+	for _, k := range infos {
+		if k.Domain == domain {
+			epochs = append(epochs, k.Epoch)
+		}
+	}
+	return epochs
+}
+
+// Epochs are the keys that an older backup brought back. A refill's event names
+// them, where the log told of others.
+type Epochs struct {
+	Data  []int64 `json:"data"`
+	Index []int64 `json:"index"`
+}
+
+// Differs tells which keys are stored, where those aren't the ones that the log
+// tells of.
+func (h *History) Differs(infos []keyring.KeyInfo) *Epochs {
+	e := &Epochs{epochsOf(infos, Data), epochsOf(infos, Index)}
+	if slices.Equal(e.Data, h.epochs(Data)) && slices.Equal(e.Index, h.epochs(Index)) {
+		return nil
+	}
+	return e
+}
+
+// back takes the history back to the keys of a backup: no rotation is under way but
+// the one that was then.
+func (h *History) back(e auditlog.Event) error {
+	var d struct{ Keys *Epochs }
+	if err := json.Unmarshal(e.Detail, &d); err != nil || d.Keys == nil {
+		return err
+	}
+	h.data, h.index, h.last = d.Keys.Data, d.Keys.Index, fact{}
+	for _, f := range h.begun {
+		if slices.Equal(h.epochs(f.kind), []int64{f.from, f.to}) {
+			h.last = f
+		}
+	}
+	return nil
 }
 
 func (h *History) epochs(domain string) []int64 {
@@ -135,6 +172,9 @@ func (h *History) epochs(domain string) []int64 {
 
 // Replay takes the log's events of authority, in order.
 func (h *History) Replay(e auditlog.Event) error {
+	if e.Action == auditlog.System && e.Purpose == register.Refill {
+		return h.back(e)
+	}
 	if e.Action != auditlog.System || e.Purpose != "rotate-"+Data && e.Purpose != "rotate-"+Index {
 		return nil
 	}
@@ -146,6 +186,7 @@ func (h *History) Replay(e auditlog.Event) error {
 	list := []int64{d.To}
 	if e.Outcome == "begun" {
 		list = []int64{d.From, d.To}
+		h.begun = append(h.begun, h.last)
 	}
 	if e.Purpose == "rotate-"+Data {
 		h.data = list
