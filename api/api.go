@@ -152,6 +152,7 @@ var statuses = []struct {
 	{export.ErrInvalid, http.StatusUnprocessableEntity},
 	{auditlog.ErrNoDays, http.StatusNotFound},
 	{auditlog.ErrNoLog, http.StatusNotFound},
+	{errMayCome, http.StatusServiceUnavailable},
 	{context.Canceled, 499},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable},
 }

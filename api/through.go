@@ -2,9 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
+
+// errMayCome is the answer to whoever a grant kept waiting too long.
+var errMayCome = errors.New("the audit log or the database didn't answer in time; what was asked for may be granted yet, so list what there is before asking again; nothing is opened")
 
 // seenThrough lets a caller go when the time is up, while the work goes on to its
 // end. It is for grants: what the directory holds in memory must be what the log
@@ -31,6 +35,9 @@ func seenThrough[In, Out any](s *Server, f func(context.Context, *In) (*Out, err
 		case o := <-done:
 			return o.out, o.err
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil, errMayCome
+			}
 			return nil, ctx.Err()
 		}
 	}
