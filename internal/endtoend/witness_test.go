@@ -156,6 +156,11 @@ func TestFolderPutBack(t *testing.T) {
 			status, _ := c.read(t.Context(), s, a.people[0].Ref, "name")
 			return status == http.StatusServiceUnavailable
 		})
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(s.stderr())
+			}
+		})
 		eventually(t, "the server says why", func() bool { return strings.Contains(s.stderr(), "a witness saw another history of this log") })
 		s.kill()
 		a.refusedAtStart(t)

@@ -414,7 +414,12 @@ func (c *Client) refuse(why error) {
 	}
 	c.poke()
 	c.mu.Unlock()
-	if first && c.o.Refuse != nil {
+	if !first {
+		return
+	}
+	// Said at once: nobody may ask for anything until somebody wonders.
+	c.o.LogError(why)
+	if c.o.Refuse != nil {
 		c.o.Refuse(why)
 	}
 }
