@@ -336,7 +336,11 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 		}
 		return root.Close(context.WithoutCancel(ctx), wrapper)
 	})
-	if i.Log, err = auditlog.Open(ctx, i.DB, auditlog.Options{ID: i.Config.LogID, Signer: i.Signer, Now: time.Now, Rand: rand.Reader}); err != nil {
+	now, err := i.goBy()
+	if err != nil {
+		return err
+	}
+	if i.Log, err = auditlog.Open(ctx, i.DB, auditlog.Options{ID: i.Config.LogID, Signer: i.Signer, Now: now, Rand: rand.Reader}); err != nil {
 		return err
 	}
 	i.onClose(i.Log.Close)
