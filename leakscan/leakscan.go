@@ -139,7 +139,7 @@ func AppendNameBirth(dst, name []byte, birth normal.Day) []byte {
 }
 
 // AppendNameAddress appends the form of a name with a place.
-func AppendNameAddress(dst, name []byte, place string) []byte {
+func AppendNameAddress(dst, name, place []byte) []byte {
 	dst = append(append(dst, name...), separator)
 	return append(dst, place...)
 }

@@ -31,6 +31,7 @@ const mostAnchors = 256
 type forms struct {
 	buf   []byte
 	parts [tags][]part
+	places normal.Places
 }
 
 // part is one form in the buffer.
@@ -88,7 +89,7 @@ func (f *forms) value(v Value) {
 	case field.Address:
 		postal, text, _ := value.SplitAddress(v.Text)
 		f.add(TagPostal, v.Past, literal(postal))
-		f.add(TagAddress, v.Past, literal(normal.PlaceOf(text).Form()))
+		f.add(TagAddress, v.Past, func(dst []byte) []byte { return f.places.AppendForm(dst, text) })
 	case field.Phone:
 		f.add(TagPhone, v.Past, literal(normal.Phone(v.Text)))
 	case field.Email:

@@ -24,6 +24,8 @@ type matcher struct {
 	scratch []byte
 	text    []byte // of the block, decoded
 	form    []byte
+	places  normal.Places
+	place   []byte
 	tokens  [leakscan.Kinds][]uint64
 	owners  [leakscan.Kinds][]owner
 	through []int32
@@ -251,11 +253,10 @@ func (m *matcher) dayTokens(kind leakscan.Kind, name int, days []normal.Day, o o
 // addressed makes the tokens of names and addresses, where nothing else found
 // anybody.
 func (m *matcher) addressed(i int32, r *record) {
-	var place string
 	var at int32 = -1
 	for n := r.from; n < r.to; n++ {
 		if c := &m.cells[n]; c.class&isAddress != 0 && len(c.text) >= 9 {
-			if place = normal.PlaceOf(str(c.text)).Form(); place != "" {
+			if m.place = m.places.AppendForm(m.place[:0], str(c.text)); len(m.place) > 0 {
 				at = n
 				break
 			}
@@ -272,13 +273,13 @@ func (m *matcher) addressed(i int32, r *record) {
 		}
 		made++
 		m.form = normal.AppendNameLoose(m.form[:0], str(c.text))
-		m.form = leakscan.AppendNameAddress(m.form[:0], m.form[:len(m.form)], place)
+		m.form = leakscan.AppendNameAddress(m.form[:0], m.form[:len(m.form)], m.place)
 		m.token(leakscan.NameAddress, m.form, owner{i, n, -1})
 		if n+1 < r.to && n+1 != at {
 			if next := &m.cells[n+1]; joins(c, next) {
 				m.form = normal.AppendNameLoose(m.form[:0], str(c.text))
 				m.form = normal.AppendNameLoose(m.form, str(next.text))
-				m.form = leakscan.AppendNameAddress(m.form[:0], m.form[:len(m.form)], place)
+				m.form = leakscan.AppendNameAddress(m.form[:0], m.form[:len(m.form)], m.place)
 				m.token(leakscan.NameAddress, m.form, owner{i, n, n + 1})
 			}
 		}

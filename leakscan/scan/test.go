@@ -24,8 +24,7 @@ func (j *judge) test(r *record, p *person) {
 			j.name(r, p, c, n)
 		}
 		if c.class&isAddress != 0 && !p.fields.Has(field.Address) && p.row.Has(leakscan.TagAddress) && len(c.text) >= 9 {
-			if place := normal.PlaceOf(str(c.text)).Form(); place != "" {
-				j.form = append(j.form[:0], place...)
+			if j.form = j.m.places.AppendForm(j.form[:0], str(c.text)); len(j.form) > 0 {
 				j.match(p, field.Address, leakscan.TagAddress, j.form)
 			}
 		}

@@ -1,0 +1,84 @@
+package normal
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// headsForTests are what addresses begin with, the awkward ones among them.
+var headsForTests = []string{"東京都千代田区霞が関", "千代田区三番町", "東京都港区六本木", "札幌市中央区北", "北海道札幌市中央区大通西", "京都府京都市中京区", "愛媛県松山市二番町",
+	"横浜市青葉区あざみ野", "八尾市", "大阪市北区梅田", "どこにもない町", "", "〒", "千代田区丸ノ内", "長野県北佐久郡軽井沢町大字軽井沢", "軽井沢町字", "盛岡市上田三", "東京都",
+	"横浜市西区みなとみらい", "千代田区霞ヶ関 ", "北上市さくら通り", "〒１００", "新宿区西新宿二丁目", "つくば市吾妻", "四日市市諏訪町", "十日町市子", "岩見沢市七条東", "ビル－", "一の"}
+
+var tailsForTests = []string{"2-21-9", "1-1", "12", "3-4-5-6", "2丁目21番9号", "2の21の9", "2-21-9 301号", "1-1　ビル", "21番地", "5番地二引ビル", "2-", "2--1", "3丁目", "10-2 第2ビル5階",
+	"100-0013 東京都千代田区霞が関1-2", "４－５", "2-21-9ビル", "", "三丁目2-1", "1丁目25番8号", "１丁目２５番８号　ビル", "1番2", "156番地", "156番地の3", "3の1ノ2", "３－２４－１９", "1ー2", "8号 3", "25番 町", "2丁目 7", "1番地 2", "9号室", "1−2‐3", "-1", " 2-1", "3-12345678901234567890"}
+
+// TestPlacesAreThoseOfPlaceOf: what is remembered changes no answer.
+func TestPlacesAreThoseOfPlaceOf(t *testing.T) {
+	var p Places
+	fast := 0
+	same := func(t interface{ Errorf(string, ...any) }, s string) {
+		if got, want := string(p.AppendForm(nil, s)), PlaceOf(s).Form(); got != want {
+			t.Errorf("%q is %q by what was remembered, and %q", s, got, want)
+		}
+	}
+	for range 2 {
+		for _, head := range headsForTests {
+			for _, tail := range tailsForTests {
+				same(t, head+tail)
+				at := headEnds(head + tail)
+				if _, plain := plainNumbers(nil, (head + tail)[at:]); at > 0 && plain && !p.heads[(head + tail)[:at]].slow {
+					fast++
+				}
+			}
+		}
+	}
+	if fast < 200 {
+		t.Errorf("only %d of the addresses went the fast way", fast)
+	}
+	pieces := append(append([]string{"町", "字", "大字", "郡", "-", "の", "ノ", "ー", "三", "十", "番", "丁目", "7", "0", "４", " ", "\u3000", "|", "ｱ", "ヶ", "\u0301"}, headsForTests...), tailsForTests...)
+	rapid.Check(t, func(t *rapid.T) {
+		same(t, strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 6).Draw(t, "pieces"), ""))
+	})
+}
+
+// TestPlacesForgets: a file of ever new towns doesn't fill memory.
+func TestPlacesForgets(t *testing.T) {
+	var p Places
+	for i := range mostHeads + 1000 {
+		s := "市" + strings.Repeat("甲", i&7) + string(rune(0x5000+i%0x2000)) + string(rune(0x6000+i/0x2000)) + "1-2"
+		p.AppendForm(nil, s)
+		if len(p.heads) > mostHeads {
+			t.Fatalf("%d heads are remembered", len(p.heads))
+		}
+	}
+}
+
+func FuzzPlaces(f *testing.F) {
+	for _, head := range headsForTests {
+		f.Add(head + "2-21-9 301号")
+	}
+	var p Places
+	f.Fuzz(func(t *testing.T, s string) {
+		if got, want := string(p.AppendForm(nil, s)), PlaceOf(s).Form(); got != want {
+			t.Errorf("%q is %q by what was remembered, and %q", s, got, want)
+		}
+	})
+}
+
+func BenchmarkPlaces(b *testing.B) {
+	b.Run("PlaceOf", func(b *testing.B) {
+		for b.Loop() {
+			_ = PlaceOf("東京都千代田区霞が関2-21-9 第1ビル301").Form()
+		}
+	})
+	b.Run("Places", func(b *testing.B) {
+		var p Places
+		var form []byte
+		for b.Loop() {
+			form = p.AppendForm(form[:0], "東京都千代田区霞が関2-21-9 第1ビル301")
+		}
+	})
+}
