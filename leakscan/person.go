@@ -29,8 +29,8 @@ const mostAnchors = 256
 
 // forms are a person's values, normalised, in one buffer.
 type forms struct {
-	buf   []byte
-	parts [tags][]part
+	buf    []byte
+	parts  [tags][]part
 	places normal.Places
 }
 

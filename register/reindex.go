@@ -113,6 +113,13 @@ func (s *Store) CountIndex(ctx context.Context, epoch int64) (n int64, err error
 	return n, err
 }
 
+// CountIndexes counts the tokens of two indexes that are written and deleted
+// together, in one statement: neither shows what the other doesn't.
+func (s *Store) CountIndexes(ctx context.Context, one, other int64) (n, m int64, err error) {
+	err = s.db.QueryRow(ctx, "SELECT (SELECT count(*) FROM "+indexTable(one)+"), (SELECT count(*) FROM "+indexTable(other)+")", nil, &n, &m)
+	return n, m, err
+}
+
 // EmptyIndex removes the tokens of an epoch that isn't in use.
 func (s *Store) EmptyIndex(ctx context.Context, epoch int64) error {
 	for _, x := range s.ring.Indexes() {

@@ -66,16 +66,13 @@ func (r *Rotator) reindex(ctx context.Context, at *Rotation, x *keyring.Index, p
 }
 
 // complete refuses to go over to an index that has fewer tokens than the old one.
-// They are counted one after the other, old before new, and a shredding between
-// takes from both; so a difference is looked at again.
+// A database of many nodes may count the two at different moments, with a
+// shredding between that takes from both; so a difference is looked at again.
 func (r *Rotator) complete(ctx context.Context, at *Rotation) error {
 	var before, after int64
 	for range 3 {
 		var err error
-		if before, err = r.Register.CountIndex(ctx, at.From); err != nil {
-			return err
-		}
-		if after, err = r.Register.CountIndex(ctx, at.To); err != nil {
+		if before, after, err = r.Register.CountIndexes(ctx, at.From, at.To); err != nil {
 			return err
 		}
 		if after >= before {
