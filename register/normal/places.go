@@ -25,6 +25,8 @@ type head struct {
 	town  int  // bytes of whole that are the longest town so far
 	bare  bool // nothing but marks stands between the town and the number
 	slow  bool // what follows could change what the head means
+	// goesOn says that some town is the head and then a number: 北1条西.
+	goesOn bool
 }
 
 // AppendForm appends PlaceOf(s).Form().
@@ -43,7 +45,7 @@ func (p *Places) AppendForm(dst []byte, s string) []byte {
 	}
 	if !h.slow {
 		var stack [64]byte
-		if numbers, plain := plainNumbers(stack[:0], s[at:]); plain {
+		if numbers, end := plainNumbers(stack[:0], s[at:]); end == atEnd || end == atName && !h.goesOn {
 			return h.appendForm(dst, str(numbers))
 		}
 	}
@@ -91,12 +93,20 @@ func headEnds(s string) int {
 	return 0
 }
 
+// ending is what ends an address's numbers.
+type ending uint8
+
+const (
+	elsewhere ending = iota // only PlaceOf knows
+	atEnd                   // the text's end, or a blank that parts what follows
+	atName                  // a building's name
+)
+
 // plainNumbers appends what Address makes of an address's numbers where they are of
-// a usual form: 2-21-9, 二 aside also 2丁目21番9号, 2021番地の3, in any width, up to
-// the text's end or a space.
-func plainNumbers(dst []byte, s string) (numbers []byte, plain bool) {
+// a usual form: 2-21-9, 2丁目21番9号, 2021番地の3, in any width.
+func plainNumbers(dst []byte, s string) (numbers []byte, end ending) {
 	for i := 0; ; {
-		digits := 0
+		from := i
 		for i < len(s) {
 			digit, n := digitAt(s, i)
 			if n == 0 {
@@ -104,32 +114,45 @@ func plainNumbers(dst []byte, s string) (numbers []byte, plain bool) {
 			}
 			dst = append(dst, digit)
 			i += n
-			digits++
 		}
-		if digits == 0 || len(dst) > 40 {
-			return nil, false
+		if i == from || len(dst) > 40 {
+			return nil, elsewhere
 		}
-		if i == len(s) || blankAt(s, i) {
-			return dst, true
+		if end = endAt(s, i, true); end != elsewhere {
+			return dst, end
 		}
+		joined := false
 		for _, j := range &joints {
-			if strings.HasPrefix(s[i:], j.text) {
-				i += len(j.text)
-				if j.ends && (i == len(s) || j.barred && blankAt(s, i)) {
-					return dst, true
+			if joined = strings.HasPrefix(s[i:], j.text); joined {
+				if i += len(j.text); j.ends {
+					if end = endAt(s, i, j.barred); end != elsewhere {
+						return dst, end
+					}
 				}
-				digits = -1
 				break
 			}
 		}
-		if digits > 0 || i == len(s) {
-			return nil, false
+		if !joined || i == len(s) {
+			return nil, elsewhere
 		}
 		dst = append(dst, '-')
 	}
 }
 
-func blankAt(s string, i int) bool { return s[i] == ' ' || strings.HasPrefix(s[i:], "\u3000") }
+// endAt says whether numbers end at i; barred, whether a blank there parts them from
+// what follows (endsNumber).
+func endAt(s string, i int, barred bool) ending {
+	if i == len(s) || barred && (s[i] == ' ' || strings.HasPrefix(s[i:], "\u3000")) {
+		return atEnd
+	}
+	switch r, _ := utf8.DecodeRuneInString(s[i:]); {
+	case r >= 0x30A1 && r <= 0x30F6 && r != 'ノ', r >= 0x3041 && r <= 0x3096 && r != 'の', r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z':
+		return atName
+	case r >= 0x4E00 && r <= 0x9FFF && numeral(r) < 0 && !strings.ContainsRune("丁番号室字町街館組目台通外場棟線車機地口店", r):
+		return atName
+	}
+	return elsewhere
+}
 
 // joints stand between two numbers. Some may also stand at the end; after some of
 // those a blank parts what follows from the number (endsNumber).
@@ -159,7 +182,7 @@ func headOf(s string) head {
 			rest, h.town, h.steps = i, len(c.text), max(h.steps, longestTown-pastTown)
 		}
 	}
-	h.whole, h.hash = string(c.text), c.hash
+	h.whole, h.hash, h.goesOn = string(c.text), c.hash, table.goesOn(c.hash)
 	h.bare = h.town > 0 && strings.TrimPrefix(strings.TrimLeft(s[rest:], "-"), "字") == ""
 	// An unknown town is all of the head, however long; and one that the loop left
 	// half read isn't worth a case of its own.
@@ -176,7 +199,7 @@ func (h *head) appendForm(dst []byte, numbers string) []byte {
 	dst = append(dst, h.whole...)
 	c := canonical{text: dst[from:], hash: h.hash}
 	table, town, rest := towns(), h.town, -1
-	for i, n := 0, h.steps; i < len(numbers) && n < longestTown; n++ {
+	for i, n := 0, h.steps; h.goesOn && i < len(numbers) && n < longestTown; n++ {
 		if i = c.next(numbers, i); table.has(c.hash) {
 			town, rest, n = len(c.text), i, max(n, longestTown-pastTown)
 		}

@@ -25,10 +25,12 @@ const townSlots = 1 << 19
 type townTable struct {
 	bits  [1 << 15]uint64
 	slots [townSlots]uint64
+	// numbered are the hashes of what stands before a number in a town's name.
+	numbered map[uint64]bool
 }
 
 var towns = sync.OnceValue(func() *townTable {
-	table := new(townTable)
+	table := &townTable{numbered: map[uint64]bool{}}
 	z, err := gzip.NewReader(bytes.NewReader(townsGz))
 	if err != nil {
 		panic(fmt.Sprintf("normal: the embedded town table is damaged, build again: %v", err))
@@ -50,6 +52,9 @@ var towns = sync.OnceValue(func() *townTable {
 func addTown(table *townTable, town string) {
 	var c canonical
 	for i := 0; i < len(town); {
+		if _, end := numberAt(town, i); end > i && i > 0 {
+			table.numbered[c.hash] = true
+		}
 		i = c.next(town, i)
 	}
 	at := c.hash & (townSlots - 1)
@@ -71,6 +76,9 @@ func (t *townTable) has(hash uint64) bool {
 	}
 	return false
 }
+
+// goesOn says whether a town's name is what has this hash, then a number.
+func (t *townTable) goesOn(hash uint64) bool { return t.numbered[hash] }
 
 // canonical writes a place's name so that 三番町 and 3番町, 霞が関 and 霞ケ関,
 // 丸の内 and 丸ノ内 are the same, and hashes it as it goes (FNV-1a: the set is our
