@@ -12,6 +12,13 @@
 // The log holds the SHA-256 of a session's token. A token is 32 random bytes, so
 // nobody finds it from that, and the hash opens nothing.
 //
+// A staff member may have several roles, but never two that must check each other
+// (roles.go), and a session acts in one of them. A deputy holds another's role for a
+// time, and their own that it excludes rest meanwhile (standing.go). A passkey counts
+// once a second person vouched for it (passkey.go). A session that somebody signed in
+// to idles out, and knows when its holder last proved that they are there
+// (sitting.go); one that the operator opened doesn't, and is for programs and tests.
+//
 // Device keys, policies and budgets aren't here yet; until they are, a session is
 // bound to its device by name alone, and a stolen token works elsewhere until the
 // session ends.
@@ -48,7 +55,7 @@ var Migrations = []db.Migration{{Name: "access/1-first", SQL: schema}, {Name: "a
 
 var (
 	// ErrNoSession refuses a request without a live session.
-	ErrNoSession = errors.New("no live session; open one with azekura session open, or sign in again")
+	ErrNoSession = errors.New("no live session; sign in again (a program's account: azekura session open)")
 	// ErrNotFound means that no staff member, device or session has that id.
 	ErrNotFound = errors.New("not found")
 	// ErrExists means that the id is taken.
@@ -57,7 +64,8 @@ var (
 	ErrInvalid = errors.New("invalid")
 )
 
-// Roles are those a staff member can have; one each.
+// Roles are those that a staff member can have; which go together, the table in
+// roles.go says.
 var Roles = []string{"caseworker", "supervisor", "payment-officer", "security-officer", "auditor", "administrator"}
 
 // MaxSession is the longest that a session may last.
@@ -70,6 +78,11 @@ type Staff struct {
 	Office string    `json:"office"`
 	Added  time.Time `json:"added"`
 	Event  int64     `json:"event" doc:"index of the grant in the audit log"`
+	// Roles are all, where there isn't just the one above; Machine and Left are told
+	// of in standing.go.
+	Roles   []string   `json:"roles,omitempty" doc:"all roles, where they aren't just the first one"`
+	Machine bool       `json:"machine,omitempty" doc:"a program's account: the operator opens its sessions, and nobody signs in to it"`
+	Left    *time.Time `json:"left,omitempty" doc:"when the staff member was removed"`
 }
 
 // Device is a staff PC.
@@ -89,6 +102,11 @@ type SessionInfo struct {
 	Expires time.Time  `json:"expires"`
 	Closed  *time.Time `json:"closed,omitempty"`
 	Event   int64      `json:"event" doc:"index of the grant in the audit log"`
+	Role    string     `json:"role,omitempty" doc:"the role that it acts in"`
+	Via     string     `json:"via" doc:"passkey, oidc, or operator for a session that nobody signed in to"`
+	Touched *time.Time `json:"touched,omitempty" doc:"when its holder last proved that they are there"`
+	Used    *time.Time `json:"used,omitempty" doc:"when it was last used, of one that idles out"`
+	Idles   *time.Time `json:"idles,omitempty" doc:"when it idles out, or did"`
 }
 
 // Session is a live sitting of one staff member at one device. Only a
@@ -99,6 +117,7 @@ type Session struct {
 	role   string
 	office string
 	device string
+	entry
 }
 
 // Live refuses the zero value.
@@ -107,7 +126,7 @@ func (s Session) Live() bool { return s.id != 0 }
 // ID is the session's id.
 func (s Session) ID() auditlog.Session { return s.id }
 
-// Role is the role of the session's staff member.
+// Role is the role that the session acts in.
 func (s Session) Role() string { return s.role }
 
 // Stamp fills who, on what and in which sitting into an event.
@@ -128,12 +147,17 @@ type sessionRow struct {
 	// recorded says that the closing is in the log; whoever holds grants may
 	// look.
 	recorded bool
+	role     string
+	*sitting
 }
 
-func (r *sessionRow) live(now time.Time) bool { return r.closed.IsZero() && now.Before(r.expires) }
+func (r *sessionRow) live(now time.Time) bool {
+	return r.closed.IsZero() && now.Before(r.expires) && !r.idle(now)
+}
 
 func (r *sessionRow) info() SessionInfo {
-	info := SessionInfo{ID: r.session.String(), Staff: r.staff, Device: r.device, Opened: r.opened, Expires: r.expires, Event: r.event}
+	info := SessionInfo{ID: r.session.String(), Staff: r.staff, Device: r.device, Opened: r.opened, Expires: r.expires, Event: r.event, Role: r.role}
+	r.tell(&info)
 	if closed := r.closed; !closed.IsZero() {
 		info.Closed = &closed
 	}
@@ -158,12 +182,13 @@ type Directory struct {
 	sessions map[auditlog.Session]*sessionRow
 	tokens   map[[sha256.Size]byte]*sessionRow
 	swept    time.Time
+	people
 }
 
 // New makes a directory that knows nobody yet.
 func New(log *auditlog.Log, rand io.Reader) *Directory {
 	return &Directory{log: log, rand: rand, staff: map[string]Staff{}, devices: map[string]Device{},
-		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}}
+		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}, people: newPeople()}
 }
 
 // Authenticate turns a token into its live session.
@@ -175,14 +200,18 @@ func (d *Directory) Authenticate(token string) (Session, error) {
 	if row == nil || subtle.ConstantTimeCompare(row.hash[:], hash[:]) != 1 || !row.live(d.log.Now()) {
 		return Session{}, ErrNoSession
 	}
-	return d.session(row)
+	s, err := d.session(row)
+	if err == nil {
+		row.use(d.log.Now())
+	}
+	return s, err
 }
 
 // Still refuses a session that ended since it was authenticated.
 func (d *Directory) Still(s Session) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if row := d.sessions[s.id]; row == nil || !row.live(d.log.Now()) {
+	if row := d.sessions[s.id]; row == nil || !row.live(d.log.Now()) || !d.stands(row, d.log.Now()) {
 		return ErrNoSession
 	}
 	return nil
@@ -190,10 +219,10 @@ func (d *Directory) Still(s Session) error {
 
 func (d *Directory) session(row *sessionRow) (Session, error) {
 	staff, ok := d.staff[row.staff]
-	if _, known := d.devices[row.device]; !ok || !known {
+	if _, known := d.devices[row.device]; !ok || !known || !d.stands(row, d.log.Now()) {
 		return Session{}, ErrNoSession
 	}
-	return Session{id: row.session, staff: staff.ID, role: staff.Role, office: staff.Office, device: row.device}, nil
+	return Session{id: row.session, staff: staff.ID, role: row.role, office: staff.Office, device: row.device, entry: row.entry()}, nil
 }
 
 // Staff lists the staff members by id.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -22,7 +23,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	checks := "25" // each act is an event that is synced
+	if os.Getenv("AZEKURA_SOAK") == "1" {
+		checks = "1000"
+	}
+	if err := flag.Set("rapid.checks", checks); err != nil {
+		panic(err)
+	}
+	os.Exit(pgtest.Main(m))
+}
 
 // event is the event of an index.
 func event(t *testing.T, i *installation.Installation, index int64) auditlog.Event {

@@ -3,8 +3,6 @@ package access
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"azekura/auditlog"
@@ -22,28 +20,31 @@ func (d *Directory) grant(ctx context.Context, event auditlog.Event) (auditlog.R
 
 // AddStaff adds a staff member.
 func (d *Directory) AddStaff(ctx context.Context, id, role, office string) (Staff, error) {
-	if err := checkCode("staff id", id); err != nil {
+	return d.addStaff(ctx, granted{Grants: "staff", Staff: id, Role: role, Office: office})
+}
+
+func (d *Directory) addStaff(ctx context.Context, g granted) (Staff, error) {
+	if err := checkCode("staff id", g.Staff); err != nil {
 		return Staff{}, err
 	}
-	if err := checkCode("office", office); err != nil {
+	if err := checkCode("office", g.Office); err != nil {
 		return Staff{}, err
 	}
-	if !slices.Contains(Roles, role) {
-		return Staff{}, fmt.Errorf("%w: the roles are %s", ErrInvalid, strings.Join(Roles, ", "))
+	if err := checkRoles([]string{g.Role}); err != nil {
+		return Staff{}, err
 	}
 	d.grants.Lock()
 	defer d.grants.Unlock()
-	if _, taken := d.staff[id]; taken {
-		return Staff{}, fmt.Errorf("%w: staff %s", ErrExists, id)
+	if _, taken := d.staff[g.Staff]; taken {
+		return Staff{}, fmt.Errorf("%w: staff %s", ErrExists, g.Staff)
 	}
-	event := auditlog.Event{Action: auditlog.Grant, Detail: detail(granted{Grants: "staff", Staff: id, Role: role, Office: office})}
-	r, err := d.grant(ctx, event)
+	r, err := d.grant(ctx, auditlog.Event{Action: auditlog.Grant, Detail: detail(g)})
 	if err != nil {
-		return Staff{}, fmt.Errorf("add staff %s: %w", id, err)
+		return Staff{}, fmt.Errorf("add staff %s: %w", g.Staff, err)
 	}
-	staff := Staff{ID: id, Role: role, Office: office, Added: time.UnixMicro(r.Time()).UTC(), Event: r.Index()}
+	staff := Staff{ID: g.Staff, Role: g.Role, Office: g.Office, Added: time.UnixMicro(r.Time()).UTC(), Event: r.Index(), Machine: g.Machine}
 	d.mu.Lock()
-	d.staff[id] = staff
+	d.staff[g.Staff] = staff
 	d.mu.Unlock()
 	return staff, nil
 }
@@ -80,7 +81,7 @@ func (d *Directory) OpenSession(ctx context.Context, staff, device string, lasts
 	}
 	d.grants.Lock()
 	defer d.grants.Unlock()
-	if _, ok := d.staff[staff]; !ok {
+	if of, ok := d.staff[staff]; !ok || of.Left != nil {
 		return SessionInfo{}, "", fmt.Errorf("staff member %w; azekura staff list shows them", ErrNotFound)
 	}
 	if _, ok := d.devices[device]; !ok {
@@ -97,7 +98,7 @@ func (d *Directory) OpenSession(ctx context.Context, staff, device string, lasts
 	if err != nil {
 		return SessionInfo{}, "", fmt.Errorf("open a session: %w", err)
 	}
-	row := &sessionRow{session: id, staff: staff, device: device, hash: hash, opened: time.UnixMicro(r.Time()).UTC(), expires: expires, event: r.Index()}
+	row := &sessionRow{session: id, staff: staff, device: device, hash: hash, opened: time.UnixMicro(r.Time()).UTC(), expires: expires, event: r.Index(), role: event.Role}
 	d.mu.Lock()
 	d.sessions[id], d.tokens[hash] = row, row
 	d.sweep(row.opened)
@@ -113,6 +114,11 @@ func (d *Directory) CloseSession(ctx context.Context, id auditlog.Session) (Sess
 	if row == nil {
 		return SessionInfo{}, fmt.Errorf("session %w; azekura session list shows them", ErrNotFound)
 	}
+	return d.closeSession(ctx, Officer{}, row)
+}
+
+// closeSession ends a session on an officer's word. The caller holds grants.
+func (d *Directory) closeSession(ctx context.Context, o Officer, row *sessionRow) (SessionInfo, error) {
 	if row.recorded {
 		return row.info(), nil
 	}
@@ -123,7 +129,7 @@ func (d *Directory) CloseSession(ctx context.Context, id auditlog.Session) (Sess
 		row.closed = d.log.Now().UTC()
 	}
 	d.mu.Unlock()
-	event := auditlog.Event{Action: auditlog.Contain, Staff: row.staff, Device: row.device, Session: id, Detail: detail(contained{"session"})}
+	event := auditlog.Event{Action: auditlog.Contain, Staff: row.staff, Device: row.device, Session: row.session, Detail: detail(contained{Contains: "session", By: o.session.staff})}
 	if _, err := d.grant(ctx, event); err != nil {
 		return SessionInfo{}, fmt.Errorf("close the session: %w", err)
 	}

@@ -21,11 +21,13 @@ type granted struct {
 	Office  string    `json:"office,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
 	Token   []byte    `json:"token,omitempty"` // a session's token's SHA-256
+	Machine bool      `json:"machine,omitempty"`
 }
 
 // contained is a contain event's detail.
 type contained struct {
 	Contains string `json:"contains"`
+	By       string `json:"by,omitempty"` // the staff member who closed a session
 }
 
 // Replay takes an event of authority into the directory, in the log's order. It
@@ -75,11 +77,14 @@ func (d *Directory) replayGrant(e auditlog.Event) error {
 	at := time.UnixMicro(e.Time).UTC()
 	switch g.Grants {
 	case "staff":
-		d.staff[g.Staff] = Staff{ID: g.Staff, Role: g.Role, Office: g.Office, Added: at, Event: e.Index}
+		d.staff[g.Staff] = Staff{ID: g.Staff, Role: g.Role, Office: g.Office, Added: at, Event: e.Index, Machine: g.Machine}
 	case "device":
 		d.devices[g.Device] = Device{ID: g.Device, Office: g.Office, Added: at, Event: e.Index}
 	case "session":
-		row := &sessionRow{session: e.Session, staff: e.Staff, device: e.Device, opened: at, expires: g.Expires, event: e.Index}
+		row := &sessionRow{session: e.Session, staff: e.Staff, device: e.Device, opened: at, expires: g.Expires, event: e.Index, role: e.Role}
+		if err := d.replaySitting(row, e); err != nil {
+			return err
+		}
 		if d.log.Now().Sub(row.expires) > keepEnded {
 			return nil
 		}
@@ -90,6 +95,8 @@ func (d *Directory) replayGrant(e auditlog.Event) error {
 			row.hash = [sha256.Size]byte(g.Token)
 			d.tokens[row.hash] = row
 		}
+	default:
+		return d.replayPeople(g.Grants, e)
 	}
 	return nil
 }
