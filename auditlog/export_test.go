@@ -51,3 +51,14 @@ func Beside(ctx context.Context, l *Log, d *complete.Daily, token complete.Token
 	}
 	return left, right, err
 }
+
+// SaveMemory saves what the judges know, at once.
+func (l *Log) SaveMemory(ctx context.Context) error {
+	l.bench.Lock()
+	defer l.bench.Unlock()
+	save, err := l.memory()
+	if err != nil {
+		return err
+	}
+	return save(ctx)
+}

@@ -23,7 +23,8 @@ var authoritySchema string
 
 // Migrations make this package's tables. Before the first, nothing is logged,
 // so nothing else may run.
-var Migrations = []db.Migration{{Name: "auditlog/1-first", SQL: schema}, {Name: "auditlog/2-authority", SQL: authoritySchema}}
+var Migrations = []db.Migration{{Name: "auditlog/1-first", SQL: schema}, {Name: "auditlog/2-authority", SQL: authoritySchema},
+	{Name: "auditlog/3-memory", SQL: memorySchema}}
 
 var (
 	// ErrNotRecorded means that the event isn't in the log, or at most not under
@@ -69,6 +70,12 @@ type Log struct {
 
 	alarms alarms
 
+	bench   sync.Mutex // held while a batch is decided and committed
+	judges  []Judge
+	heeding []func(Event)
+	saved   int64 // how much of the log is in what the judges saved last
+	saving  atomic.Bool
+
 	committed atomic.Int64 // events committed; what a reader now sees at least
 	stopped   atomic.Pointer[error]
 	cosigning atomic.Pointer[Cosigning]
@@ -98,12 +105,18 @@ type Entry struct {
 
 type entry struct {
 	Entry
+	recorded []Event // what stands in the log for it: its events, or their denial; and what was added
+	refused  error   // by a judge
+	decided  bool    // for good: its transaction is rolled back
 	receipts []Receipt
 	err      error
 	done     chan struct{}
 }
 
 func (e *entry) finish(err error) {
+	if err == nil {
+		err = e.refused
+	}
 	if err != nil {
 		e.receipts, e.err = nil, err
 	}
@@ -377,6 +390,7 @@ func (l *Log) Close() error {
 	default:
 	}
 	l.done.Wait()
+	l.keepLast()
 	l.cancel()
 	return l.Err()
 }

@@ -78,6 +78,8 @@ type eventColumns struct {
 // commit records the entries, or tells each why not. An entry whose own rows
 // fail is set aside and its neighbours are recorded without it.
 func (l *Log) commit(entries []*entry) {
+	l.bench.Lock()
+	defer l.bench.Unlock()
 	for len(entries) > 0 {
 		if err := l.Err(); err != nil {
 			fail(entries, err)
@@ -87,8 +89,10 @@ func (l *Log) commit(entries []*entry) {
 		if err == nil {
 			err = l.write(b)
 		}
+		l.rule(err == nil)
 		if err == nil {
 			l.adopt(b)
+			l.keep()
 			return
 		}
 		if errors.Is(err, errYield) {
@@ -144,19 +148,36 @@ func (l *Log) build(entries []*entry) (*batch, error) {
 	for _, e := range entries {
 		for i := range e.Events {
 			ev := &e.Events[i]
-			ev.Log, ev.Index, ev.Time = l.id, b.tree.size(), now
-			ev.ParticipantSeq, ev.SessionSeq = b.seqs.next(ev)
-			if _, err := io.ReadFull(l.rand, ev.salt[:]); err != nil {
-				return nil, fmt.Errorf("%w: no randomness: %w", ErrNotRecorded, err)
+			ev.Log, ev.Index, ev.Time = l.id, b.tree.size()+int64(i), now
+		}
+		l.judge(e)
+		if err := l.note(e.recorded); err != nil {
+			return nil, err
+		}
+		for i := range e.recorded {
+			if err := b.add(l, &e.recorded[i]); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrNotRecorded, err)
 			}
-			line := ev.line(make([]byte, 0, 448))
-			leaf := tlog.RecordHash(line)
-			b.leaves = append(b.leaves, Leaf{leaf, ev.Action.Authority()})
-			b.tree.append(leaf)
-			b.events.add(ev, line)
 		}
 	}
 	return b, nil
+}
+
+// add fixes the bytes of one event.
+func (b *batch) add(l *Log, ev *Event) error {
+	if err := l.seqs.also(l.ctx, l, b.seqs, ev); err != nil {
+		return err
+	}
+	ev.ParticipantSeq, ev.SessionSeq = b.seqs.next(ev)
+	if _, err := io.ReadFull(l.rand, ev.salt[:]); err != nil {
+		return fmt.Errorf("no randomness: %w", err)
+	}
+	line := ev.line(make([]byte, 0, 448))
+	leaf := tlog.RecordHash(line)
+	b.leaves = append(b.leaves, Leaf{leaf, ev.Action.Authority()})
+	b.tree.append(leaf)
+	b.events.add(ev, line)
+	return nil
 }
 
 func (c *eventColumns) add(ev *Event, line []byte) {
@@ -197,6 +218,7 @@ func (b *batch) stmts(l *Log) []db.Stmt {
 // write commits the batch. A nil error means committed, and nothing else does.
 func (l *Log) write(b *batch) error {
 	var err error
+	b.drop()
 	if own := b.withTx(); own != nil {
 		err = l.writeWith(own, b)
 	} else {
@@ -359,6 +381,10 @@ func (l *Log) adopt(b *batch) {
 	l.seqs.adopt(b.seqs, b.tree.size())
 	l.committed.Store(b.tree.size())
 	for _, e := range b.entries {
+		l.heed(e.recorded)
+		if e.refused != nil {
+			continue
+		}
 		e.receipts = make([]Receipt, len(e.Events))
 		for i := range e.Events {
 			var blocks [][32]byte
@@ -369,6 +395,18 @@ func (l *Log) adopt(b *batch) {
 		}
 	}
 	l.toSigner <- signJob{entries: b.entries, leaves: b.leaves, size: b.tree.size(), root: b.tree.root()}
+}
+
+// heed lets those hear of what grants or contains who act on it.
+func (l *Log) heed(events []Event) {
+	for i := range events {
+		if !events[i].Action.Authority() {
+			continue
+		}
+		for _, f := range l.heeding {
+			f(events[i])
+		}
+	}
 }
 
 type signJob struct {

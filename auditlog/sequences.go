@@ -58,6 +58,24 @@ func (s *sequences) begin(ctx context.Context, l *Log, entries []*entry) (*overl
 	return o, nil
 }
 
+// also finds the last numbers for an event that came to the batch later: a judge
+// added it.
+func (s *sequences) also(ctx context.Context, l *Log, o *overlay, ev *Event) error {
+	if err := s.session(ctx, l, o, ev.Session); err != nil {
+		return err
+	}
+	if _, seen := o.participants[ev.Participant]; seen || ev.Participant == (ID{}) {
+		return nil
+	}
+	n, ok := s.known(ev, l.tree.size())
+	o.participants[ev.Participant] = n
+	if ok {
+		return nil
+	}
+	o.participants[ev.Participant] = 0
+	return lastSeqs(ctx, l.db, l.id, [][]byte{append([]byte(nil), ev.Participant[:]...)}, o.participants)
+}
+
 // known is a participant's last number, if it can be had without asking the
 // database. A submitter is believed as far as the log's size allows.
 func (s *sequences) known(ev *Event, size int64) (int64, bool) {
