@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,15 @@ type Past struct {
 	Signed     int64  `json:"signed"`
 	Checkpoint string `json:"checkpoint"`
 	Unknown    bool   `json:"unknown,omitempty"`
+	// Keys are those that signed it before Key, the oldest first.
+	Keys []KeyPeriod `json:"keys,omitempty"`
+}
+
+// Equal tells whether the same is said of the same log.
+func (p *Past) Equal(q *Past) bool {
+	a, b := *p, *q
+	a.Keys, b.Keys = nil, nil
+	return reflect.DeepEqual(a, b) && slices.Equal(p.Keys, q.Keys)
 }
 
 // Lost tells whether events are missing at its end.
@@ -199,7 +209,7 @@ func CreateNext(dir string, past []Past) error {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "state")); err == nil {
-		if !slices.Equal(s.past, past) {
+		if !slices.EqualFunc(s.past, past, func(a, b Past) bool { return a.Equal(&b) }) {
 			return fmt.Errorf("%s follows another log than it should; look at it, and move it away", dir)
 		}
 		return nil

@@ -61,7 +61,7 @@ func VerifyPast(ctx context.Context, q db.Querier, logID int64, past []Past, o V
 		if e.Report, err = Verify(ctx, q, p.LogID, p.Size, p.Root, o); err != nil {
 			return list, err
 		}
-		if said == nil || *said != p {
+		if said == nil || !said.Equal(&p) {
 			e.Report.OK = false
 			e.Report.FirstBad, e.Report.BadEnd = -1, -1
 			e.Report.Problem = fmt.Sprintf("the first event of log %d doesn't say of this log what the signer's folder says", logID)

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"azekura/auditlog/check"
 )
 
 // SizeType is the type of an answer that says the size of the last head that was
@@ -28,6 +30,7 @@ func (w *Witness) Handler(logError func(error)) http.Handler {
 	mux.HandleFunc("GET /{$}", h.show)
 	mux.HandleFunc("GET /.well-known/azekura-witness.json", h.describe)
 	mux.HandleFunc("GET /logs/{name}/checkpoint", h.checkpoint)
+	mux.HandleFunc("POST /logs/{name}/successor", h.follow)
 	mux.HandleFunc("GET /logs/{name}/mirror", h.mirrored)
 	mux.HandleFunc("POST /logs/{name}/mirror", h.upload)
 	mux.HandleFunc("GET /logs/{name}/mirror/{from}/{part}", h.download)
@@ -85,6 +88,8 @@ var statuses = []struct {
 	{ErrFork, http.StatusConflict},
 	{ErrProof, http.StatusUnprocessableEntity},
 	{ErrUpload, http.StatusUnprocessableEntity},
+	{ErrFollow, http.StatusUnprocessableEntity},
+	{ErrAlone, http.StatusForbidden},
 	{ErrParked, http.StatusRequestEntityTooLarge},
 	{errBusy, http.StatusServiceUnavailable},
 }
@@ -162,6 +167,29 @@ func (h *handler) checkpoint(out http.ResponseWriter, in *http.Request) {
 	}
 	out.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = out.Write(signed)
+}
+
+// maxStep bounds a request to follow: a proof and a line.
+const maxStep = 512 << 10
+
+// follow isn't of C2SP tlog-witness: it takes a log's signed word for who goes on.
+func (h *handler) follow(out http.ResponseWriter, in *http.Request) {
+	body, err := read(out, in, maxStep)
+	if err != nil {
+		h.refuse(out, err)
+		return
+	}
+	var step check.Step
+	if json.Unmarshal(body, &step) != nil {
+		h.refuse(out, malformed("the body isn't a step"))
+		return
+	}
+	next, err := h.w.Follow(logName(in), step)
+	if err != nil {
+		h.refuse(out, err)
+		return
+	}
+	answer(out, next)
 }
 
 // logName takes no path for a name: it becomes part of one.

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"azekura/internal/slotfile"
 
@@ -52,6 +54,7 @@ type watched struct {
 
 	mu       sync.Mutex
 	settings LogSettings
+	read     time.Time // the settings' file's, when they were read
 	keys     []note.Verifier
 	file     *slotfile.File
 	head     head
@@ -82,6 +85,10 @@ func (l *watched) close() error {
 
 // reload reads the settings again, for what was added since.
 func (l *watched) reload() error {
+	info, err := os.Stat(filepath.Join(l.home, logFile)) // before it is read: a change behind it is seen the next time
+	if err != nil {
+		return err
+	}
 	settings, err := readLog(l.home)
 	if err != nil {
 		return err
@@ -90,20 +97,24 @@ func (l *watched) reload() error {
 	if err != nil {
 		return err
 	}
-	l.settings, l.keys = settings, keys
+	l.settings, l.keys, l.read = settings, keys, info.ModTime()
 	return nil
 }
 
-// verified is Checkpoint.Verified with the log's keys, read anew if none fits.
+// verified is Checkpoint.Verified with the log's keys, read anew where they have
+// changed. A key that handed on still speaks for the heads until then, and so can
+// be told what came after; for more it can't.
 func (l *watched) verified(c Checkpoint, signed []byte) ([]byte, error) {
+	if info, err := os.Stat(filepath.Join(l.home, logFile)); err != nil || !info.ModTime().Equal(l.read) {
+		if err := l.reload(); err != nil {
+			return nil, err
+		}
+	}
 	kept, err := c.Verified(signed, l.keys)
-	if !errors.Is(err, ErrSignature) {
-		return kept, err
+	if errors.Is(err, ErrSignature) {
+		kept, err = l.byRetired(c, signed)
 	}
-	if err := l.reload(); err != nil {
-		return nil, err
-	}
-	return c.Verified(signed, l.keys)
+	return kept, err
 }
 
 // Conflict says that the last head that was cosigned has another size than the

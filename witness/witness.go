@@ -48,6 +48,18 @@ type LogSettings struct {
 	Origin string   `json:"origin"`
 	Keys   []string `json:"keys"` // vkeys; any of them may sign
 	Mirror bool     `json:"mirror,omitempty"`
+	// Alone says that only the witness's own people name further keys and logs.
+	Alone bool `json:"alone,omitempty"`
+	// Retired are keys that handed on, by the log's own word.
+	Retired []Retired `json:"retired,omitempty"`
+	// Follows counts the keys and logs since the one that people named.
+	Follows int `json:"follows,omitempty"`
+}
+
+// Retired is a key that named the next: it signs no head of more events.
+type Retired struct {
+	Key   string `json:"key"`
+	Until int64  `json:"until"`
 }
 
 // Create makes a witness's folder with an Ed25519 key, and with an ML-DSA-44 key
@@ -112,9 +124,11 @@ func AddLog(dir string, add LogSettings) (LogSettings, error) {
 		return add, errors.New("a log's origin is one line of text")
 	}
 	home := LogDir(dir, add.Origin)
+	settingLogs.Lock()
+	defer settingLogs.Unlock()
 	known, err := readLog(home)
 	if err == nil {
-		add.Mirror = add.Mirror || known.Mirror
+		add.Mirror, add.Alone, add.Retired = add.Mirror || known.Mirror, add.Alone || known.Alone, known.Retired
 		for _, key := range add.Keys {
 			if !contains(known.Keys, key) {
 				known.Keys = append(known.Keys, key)
@@ -124,12 +138,19 @@ func AddLog(dir string, add LogSettings) (LogSettings, error) {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return add, err
 	}
-	raw, err := json.MarshalIndent(add, "", "  ")
+	return add, writeLog(home, add)
+}
+
+// settingLogs is for the one who reads settings and writes them.
+var settingLogs sync.Mutex
+
+func writeLog(home string, s LogSettings) error {
+	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return add, err
+		return err
 	}
 	if err := os.MkdirAll(home, 0o700); err != nil {
-		return add, err
+		return err
 	}
 	// The settings come last: without them the log isn't there.
 	first, err := json.Marshal(head{Root: emptyRoot[:]})
@@ -137,9 +158,9 @@ func AddLog(dir string, add LogSettings) (LogSettings, error) {
 		err = slotfile.Create(filepath.Join(home, stateFile), first)
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
-		return add, fmt.Errorf("make the log's state: %w", err)
+		return fmt.Errorf("make the log's state: %w", err)
 	}
-	return add, errors.Join(slotfile.Replace(filepath.Join(home, logFile), append(raw, '\n')), slotfile.SyncDir(filepath.Dir(home)))
+	return errors.Join(slotfile.Replace(filepath.Join(home, logFile), append(raw, '\n')), slotfile.SyncDir(filepath.Dir(home)))
 }
 
 func contains(list []string, s string) bool {

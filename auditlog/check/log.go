@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"sync"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -22,6 +23,10 @@ type Options struct {
 	// Keep is given every file once it is checked, and the checkpoint last. Tiles
 	// come from several goroutines.
 	Keep func(path string, data []byte) error
+
+	ever  []note.Verifier // keys that sign or signed the log; for Since
+	grown []Head          // heads at which a key handed on
+	ends  bool            // the last of these is the log's end
 }
 
 // Report is what Log checked.
@@ -99,37 +104,53 @@ type checker struct {
 // one (RFC 6962 2.1.2). tlog's reader takes no hash that the signed root doesn't
 // vouch for.
 func (c *checker) grown(ctx context.Context) (int64, error) {
+	for _, old := range c.o.grown {
+		if err := c.extends(ctx, old); err != nil {
+			return -1, fmt.Errorf("the head at which a key handed on: %w", err)
+		}
+	}
+	if n := len(c.o.grown); c.o.ends && c.head.Size != c.o.grown[n-1].Size {
+		return -1, &Fault{"checkpoint", c.o.grown[n-1].Size, c.head.Size, "the log goes on behind the head that names the log after it"}
+	}
 	if c.o.Since == nil {
 		return -1, nil
 	}
-	old, err := Keys{Log: c.o.Keys.Log}.Open(c.o.Since)
+	keys := Keys{Log: c.o.Keys.Log}
+	if c.o.ever != nil {
+		keys.Log = c.o.ever
+	}
+	old, err := keys.Open(c.o.Since)
 	if err != nil {
 		return -1, fmt.Errorf("the earlier checkpoint: %w", err)
 	}
+	return old.Size, c.extends(ctx, old)
+}
+
+func (c *checker) extends(ctx context.Context, old Head) error {
 	rewritten := &Fault{"checkpoint", 0, max(old.Size, 1), fmt.Sprintf("an earlier checkpoint of %d entries has another beginning: history was rewritten", old.Size)}
 	switch {
 	case old.Origin != c.head.Origin:
-		return -1, fmt.Errorf("the earlier checkpoint is of another log, %q", old.Origin)
+		return fmt.Errorf("the earlier checkpoint is of another log, %q", old.Origin)
 	case old.Size > c.head.Size:
-		return -1, &Fault{"checkpoint", c.head.Size, old.Size, fmt.Sprintf("the log is shorter than it was: an earlier checkpoint has %d entries", old.Size)}
+		return &Fault{"checkpoint", c.head.Size, old.Size, fmt.Sprintf("the log is shorter than it was: an earlier checkpoint has %d entries", old.Size)}
 	case old.Size == c.head.Size && old.Root != c.head.Root:
-		return -1, rewritten
+		return rewritten
 	case old.Size == c.head.Size:
-		return old.Size, nil
+		return nil
 	case old.Size == 0:
 		if empty, _ := tlog.TreeHash(0, nil); old.Root != empty {
-			return -1, rewritten
+			return rewritten
 		}
-		return 0, nil
+		return nil
 	}
 	proof, err := tlog.ProveTree(c.head.Size, old.Size, c.hashes(ctx))
 	if err != nil {
-		return -1, fmt.Errorf("prove that the log has grown: %w", err)
+		return fmt.Errorf("prove that the log has grown: %w", err)
 	}
 	if tlog.CheckTree(proof, c.head.Size, c.head.Root, old.Size, old.Root) != nil {
-		return -1, rewritten
+		return rewritten
 	}
-	return old.Size, nil
+	return nil
 }
 
 // findEntries asks for the first bundle, to see whether entries may be read.

@@ -56,6 +56,9 @@ type Keys struct {
 	// this one continues; of which nothing is lost, they are at /log/<number>/.
 	Earlier []auditlog.KeyPeriod `json:"earlier_keys,omitempty"`
 	Former  []auditlog.Past      `json:"former_logs,omitempty"`
+	// Succession shows how each key vouched for the one after it, the oldest
+	// first: whoever trusts one of them can follow from there.
+	Succession []check.Step `json:"succession,omitempty"`
 }
 
 // KeysPath is the well-known file's place.
@@ -71,7 +74,7 @@ type Log struct {
 // Options are all that the handler can reach.
 type Options struct {
 	Logs []Log // the one in force, and those that it continues
-	Keys func() Keys
+	Keys func(context.Context) (Keys, error)
 	// Admit lets a session read a log's entries, and returns after it is recorded
 	// that it reads those from first on, before end.
 	Admit func(ctx context.Context, token string, log, first, end int64) error
@@ -128,7 +131,11 @@ func (h handler) checkpoint(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h handler) keys(w http.ResponseWriter, r *http.Request) {
-	raw, err := json.MarshalIndent(h.Keys(), "", "  ")
+	k, err := h.Keys(r.Context())
+	var raw []byte
+	if err == nil {
+		raw, err = json.MarshalIndent(k, "", "  ")
+	}
 	if err != nil {
 		h.fail(w, err)
 		return

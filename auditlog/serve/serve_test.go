@@ -52,7 +52,7 @@ func (s *source) Bundle(ctx context.Context, t tlog.Tile) ([]byte, error) { retu
 
 func handler(s *source, told func(error)) http.Handler {
 	return serve.Handler(serve.Options{Logs: []serve.Log{{ID: 1, Source: s, Checkpoint: func() []byte { return nil }}},
-		Keys:  func() serve.Keys { return serve.Keys{} },
+		Keys:  func(context.Context) (serve.Keys, error) { return serve.Keys{}, nil },
 		Admit: func(context.Context, string, int64, int64, int64) error { return nil }, LogError: told})
 }
 

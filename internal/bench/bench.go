@@ -29,6 +29,7 @@ type scale struct {
 	Few      int64         `json:"few"`           // of the import whose memory is the lesser
 	Verified int64         `json:"verified"`      // events of the log that is verified
 	Log      int64         `json:"log"`           // events of the log that exposure is asked of, and of that which a sceptic checks
+	Grants   int64         `json:"grants"`        // events of authority that a start reads
 	Lasts    time.Duration `json:"lasts_ns"`      // of one run of reads, requests or a yardstick
 	Pgbench  int           `json:"pgbench_scale"` // 100,000 rows each
 	runs     int           // of each figure
@@ -36,9 +37,9 @@ type scale struct {
 }
 
 var scales = map[string]scale{
-	"tiny":  {Name: "tiny", People: 500, Few: 100, Verified: 2_000, Log: 8_000, Lasts: 50 * time.Millisecond, Pgbench: 1, runs: 1},
-	"small": {Name: "small", People: 100_000, Few: 20_000, Verified: 200_000, Log: 800_000, Lasts: 2 * time.Second, Pgbench: 10, runs: 3},
-	"full":  {Name: "full", People: 1_000_000, Few: 100_000, Verified: 2_000_000, Log: 10_000_000, Lasts: 5 * time.Second, Pgbench: 50, runs: 5, full: true},
+	"tiny":  {Name: "tiny", People: 500, Few: 100, Verified: 2_000, Log: 8_000, Grants: 1_000, Lasts: 50 * time.Millisecond, Pgbench: 1, runs: 1},
+	"small": {Name: "small", People: 100_000, Few: 20_000, Verified: 200_000, Log: 800_000, Grants: 100_000, Lasts: 2 * time.Second, Pgbench: 10, runs: 3},
+	"full":  {Name: "full", People: 1_000_000, Few: 100_000, Verified: 2_000_000, Log: 10_000_000, Grants: 1_000_000, Lasts: 5 * time.Second, Pgbench: 50, runs: 5, full: true},
 }
 
 // stages are what -only chooses from, in the order of their running.
@@ -58,6 +59,8 @@ var stages = []struct {
 	{"witness", witnesses},
 	{"set", sets},
 	{"verify", verifications},
+	{"register", registers},
+	{"start", starts},
 	{"check", checks},
 	{"exposure", exposures},
 }

@@ -295,6 +295,11 @@ signatures, all hash tiles up to the root, and all entries if they can be read, 
 in an Azekura log takes an auditor's token. It needs no installation and no passphrase.
 It exits with 1 and names the first file that isn't what was signed.
 
+Where the log says at .well-known/azekura-log.json that its key was changed, or that it
+continues other logs, check follows the signed statements there from the key that it was
+given, the first one if you like: each names the next in the log's own history. It checks
+the former logs too, and takes no head of a key that has handed on.
+
 --since names a file with the checkpoint that was seen the last time: check proves
 that the log has only grown since, and then writes the new one there. Keep it: it is
 what tells a history that was rewritten.`,
@@ -316,38 +321,50 @@ what tells a history that was rewritten.`,
 				return fmt.Errorf("read the earlier checkpoint: %w", err)
 			}
 		}
-		r, err := checkLog(cmd, &src, args[0], o)
+		list, err := checkLogs(cmd, &src, args[0], o)
 		if err != nil {
 			return err
 		}
+		r := list[len(list)-1]
 		if since != "" {
 			if err := replaceFile(since, r.Signed); err != nil {
 				return fmt.Errorf("keep the checkpoint: %w", err)
 			}
 		}
-		return print(cmd, *asJSON, r, func(w io.Writer) { writeChecked(w, r, o.Keys) })
+		return print(cmd, *asJSON, checkedLogs{r, list[:len(list)-1]}, func(w io.Writer) {
+			for _, former := range list[:len(list)-1] {
+				fmt.Fprintf(w, "The log %s, which it continues, is whole to its end: %d entries, root %s.\n", former.Origin, former.Size, former.Root)
+			}
+			writeChecked(w, r, o.Keys)
+		})
 	}
 	return cmd
 }
 
-// checkLog checks with a bar. Whoever gives a token wants the entries checked.
-func checkLog(cmd *cobra.Command, src *logSource, place string, o check.Options) (r check.Report, err error) {
+// checkedLogs is a log's report, and those of the logs that it continues.
+type checkedLogs struct {
+	check.Report
+	Former []check.Report `json:"former,omitempty"`
+}
+
+// checkLogs checks with a bar. Whoever gives a token wants the entries checked.
+func checkLogs(cmd *cobra.Command, src *logSource, place string, o check.Options) (list []check.Report, err error) {
 	token, err := src.token()
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	o.Entries = o.Entries || token != ""
 	bar := newProgress(cmd.ErrOrStderr(), "checking")
 	o.Progress = func(done, total int64) { bar.at(done, total, "") }
 	err = src.with(cmd, place, func(ctx context.Context, s check.Source) error {
-		r, err = check.Log(ctx, s, o)
+		list, err = check.Chain(ctx, s, o)
 		return err
 	})
 	bar.end()
 	if fault := (*check.Fault)(nil); errors.As(err, &fault) {
 		err = fmt.Errorf("the log is NOT what was signed: %w", err)
 	}
-	return r, err
+	return list, err
 }
 
 func writeChecked(w io.Writer, r check.Report, k check.Keys) {
@@ -412,10 +429,11 @@ session, and is recorded.`,
 			}
 			return os.WriteFile(full, data, 0o644) // the checkpoint comes last: without it there is no log
 		}
-		r, err := checkLog(cmd, &src, from, o)
+		list, err := checkLogs(cmd, &src, from, o)
 		if err != nil {
 			return err
 		}
+		r := list[len(list)-1]
 		fmt.Fprintf(cmd.OutOrStdout(), "%s holds the log %s: %d entries under the signed head, root %s.\n", args[0], r.Origin, r.Size, r.Root)
 		return nil
 	}

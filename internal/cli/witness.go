@@ -31,10 +31,10 @@ func witnessDir(cmd *cobra.Command) *string {
 func (a *app) witnessCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "witness", Short: "Be a witness of logs, or choose who cosigns this one",
 		Long: `A witness cosigns the heads of logs that it was told of, and only those that extend
-what it cosigned before. init, serve, add-log and heads are for whoever runs one, in a
+what it cosigned before. init, serve, add-log, follow and heads are for whoever runs one, in a
 folder of its own: best on another's machine. trust, forget and status are for an
 installation whose log is to be cosigned.`}
-	cmd.AddCommand(witnessInit(), witnessServe(), witnessAddLog(), witnessHeads(), a.witnessTrust(), a.witnessForget(), a.witnessStatus())
+	cmd.AddCommand(witnessInit(), witnessServe(), witnessAddLog(), witnessFollow(), witnessHeads(), a.witnessTrust(), a.witnessForget(), a.witnessStatus())
 	return cmd
 }
 
@@ -90,12 +90,18 @@ func witnessAddLog() *cobra.Command {
 	var l witness.LogSettings
 	cmd := &cobra.Command{Use: "add-log --vkey VKEY [--origin ORIGIN] [--mirror]", Short: "Tell a witness of a log, of a further key of it, or to mirror it",
 		Long: `add-log lets the witness cosign a log's heads. A running witness sees it at once. For a
-log that it knows already it adds a key, as after a change of the log's key.`,
+log that it knows already it adds a key.
+
+When the log's key is changed, or the log is frozen and goes on in the next, the log names
+who follows in its own history, under a head that this witness cosigns, and the witness
+follows by itself. With --alone it doesn't: see azekura witness follow. A log that was
+broken off by a loss can name nobody: then add the next one's key here.`,
 		Args: cobra.NoArgs}
 	dir := witnessDir(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&l.Keys, "vkey", nil, "the log's public key; azekura log head prints it")
 	f.StringVar(&l.Origin, "origin", "", "the log's origin line; without it the name in its key")
+	f.BoolVar(&l.Alone, "alone", false, "don't follow the log to its next key, or to the log after it, by its own signed word")
 	f.BoolVar(&l.Mirror, "mirror", false, "keep what the log uploads, too: its leaf hashes and its sealed lines")
 	_ = cmd.MarkFlagRequired("vkey") // fails only for a flag that isn't there
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -112,6 +118,32 @@ log that it knows already it adds a key, as after a change of the log's key.`,
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "The witness %s %s.\n", what, added.Origin)
 		return nil
+	}
+	return cmd
+}
+
+func witnessFollow() *cobra.Command {
+	cmd := &cobra.Command{Use: "follow FILE", Short: "Let a witness follow a log to its next key, or to the log after it",
+		Long: `follow takes the file that the log serves at .well-known/azekura-log.json, and follows the
+log's own signed statements in it: an event that names the next key, proved under the
+very head that this witness cosigned last. Nothing else in the file is believed. It is
+for a log that was added with --alone; else the log shows it to the witness by itself.`,
+		Example: "  curl -s https://log.example.go.jp/.well-known/azekura-log.json -o log.json && azekura witness follow log.json",
+		Args:    cobra.ExactArgs(1)}
+	dir := witnessDir(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		file, err := readBounded(args[0], 16<<20)
+		if err != nil {
+			return err
+		}
+		list, err := witness.FollowFile(*dir, file)
+		for _, l := range list {
+			fmt.Fprintf(cmd.OutOrStdout(), "The witness follows to %s, key %s.\n", l.Origin, l.Keys[0])
+		}
+		if err == nil && len(list) == 0 {
+			fmt.Fprintln(cmd.OutOrStdout(), "There is nothing new to follow.")
+		}
+		return err
 	}
 	return cmd
 }

@@ -72,7 +72,7 @@ func (a *agency) size(t *testing.T) (size int64) {
 	t.Helper()
 	d := a.open(t)
 	defer d.Close()
-	if err := d.QueryRow(t.Context(), "SELECT size FROM log_head WHERE log_id = 1", nil, &size); err != nil {
+	if err := d.QueryRow(t.Context(), "SELECT size FROM log_head ORDER BY log_id DESC LIMIT 1", nil, &size); err != nil {
 		t.Fatal(err)
 	}
 	return size

@@ -100,7 +100,7 @@ func (f *folder) freeze(ctx context.Context, a freeze, note string) error {
 		if _, err := f.log.LastDay(ctx); err != nil {
 			return err
 		}
-		if err := f.record(ctx, auditlog.PurposeFreeze, frozenDetail{a.Next, key, a.Why, note}); err != nil {
+		if err := f.handOver(ctx, a.Next, key, auditlog.PurposeFreeze, frozenDetail{a.Next, key, a.Why, note}); err != nil {
 			return err
 		}
 	}
@@ -131,7 +131,7 @@ func (f *folder) continueFrozen(ctx context.Context) error {
 		return fmt.Errorf("the log was frozen in favour of a log with another key than the one in %s; put that folder back", nextFolder(f.dir))
 	}
 	past := auditlog.Past{Kind: auditlog.Continue, LogID: f.config.LogID, Origin: f.config.Origin, Key: f.signer.VerifierKey(),
-		Size: size, Root: root, Signed: size, Checkpoint: string(f.signer.Checkpoint())}
+		Size: size, Root: root, Signed: size, Checkpoint: string(f.signer.Checkpoint()), Keys: f.signer.Keys()}
 	return f.follow(ctx, past, auditlog.PurposeContinue, map[string]any{})
 }
 
@@ -181,7 +181,7 @@ func (f *folder) lost(ctx context.Context) (loss, auditlog.Past, error) {
 	a := loss{Log: f.config.Origin, Held: held, Root: root.String(), Proven: proven, Signed: signed, Unknown: unconfirmed,
 		Next: auditlog.NextOrigin(f.config.Origin, f.config.LogID+1)}
 	return a, auditlog.Past{Kind: auditlog.GapKind, LogID: f.config.LogID, Origin: f.config.Origin, Key: f.signer.VerifierKey(), Size: held, Root: root,
-		Signed: signed, Checkpoint: string(f.signer.Checkpoint()), Unknown: unconfirmed}, nil
+		Signed: signed, Checkpoint: string(f.signer.Checkpoint()), Unknown: unconfirmed, Keys: f.signer.Keys()}, nil
 }
 
 // ProposeAfterLoss makes the proposal to go on in a new log without the events that
@@ -284,7 +284,7 @@ func RotateSigner(ctx context.Context, dir string, file []byte) (vkey string, er
 		if err := f.signer.BeginRotation(); err != nil {
 			return "", err
 		}
-		if err := f.record(ctx, auditlog.PurposeRotate, rotation{a.Key, a.Next, ok.Note()}); err != nil {
+		if err := f.handOver(ctx, a.Log, a.Next, auditlog.PurposeRotate, rotation{a.Key, a.Next, ok.Note()}); err != nil {
 			return "", err
 		}
 		err = f.signer.AdoptKey(a.Next)

@@ -276,6 +276,7 @@ type Installation struct {
 	atWork  sync.Map // what a job is at, so that no second one is
 	told    keyrotation.History
 	people  enrolled
+	handed  handed
 	closers []func() error
 }
 

@@ -79,13 +79,31 @@ func (f *folder) record(ctx context.Context, purpose string, detail any) error {
 	return recordAct(ctx, f.log, purpose, detail)
 }
 
-func recordAct(ctx context.Context, log *auditlog.Log, purpose string, detail any) error {
-	raw, err := json.Marshal(detail)
+// handOver records who goes on, for everybody to see, and in the same commit the
+// act that makes it so.
+func (f *folder) handOver(ctx context.Context, next, vkey, purpose string, detail any) error {
+	shown, err := auditlog.Successor(f.signer.VerifierKey(), next, vkey)
 	if err != nil {
 		return err
 	}
-	_, err = log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: purpose, Detail: raw})
+	why, err := actOf(purpose, detail)
+	if err == nil {
+		_, err = f.log.Record(ctx, auditlog.Entry{Events: []auditlog.Event{shown, why}})
+	}
 	return err
+}
+
+func recordAct(ctx context.Context, log *auditlog.Log, purpose string, detail any) error {
+	e, err := actOf(purpose, detail)
+	if err == nil {
+		_, err = log.RecordOne(ctx, e)
+	}
+	return err
+}
+
+func actOf(purpose string, detail any) (auditlog.Event, error) {
+	raw, err := json.Marshal(detail)
+	return auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: purpose, Detail: raw}, err
 }
 
 // follow begins the next log with an event that says what came before, and puts

@@ -1,8 +1,11 @@
 package installation
 
 import (
+	"context"
 	"slices"
+	"sync"
 
+	"azekura/auditlog"
 	"azekura/auditlog/serve"
 )
 
@@ -18,7 +21,7 @@ func (i *Installation) Published() []byte {
 }
 
 // LogKeys are the public keys by which to check it, and what came before.
-func (i *Installation) LogKeys() serve.Keys {
+func (i *Installation) LogKeys(ctx context.Context) (serve.Keys, error) {
 	k := serve.Keys{Log: i.Log.ID(), Origin: i.Signer.Origin(), Keys: []string{i.Signer.VerifierKey()}, Earlier: i.Signer.Keys(), Former: i.Log.Past()}
 	if i.Witnesses != nil {
 		k.Need = i.Witnesses.Status().Need
@@ -26,7 +29,32 @@ func (i *Installation) LogKeys() serve.Keys {
 			k.Witnesses = append(k.Witnesses, w.Keys...)
 		}
 	}
-	return k
+	steps, err := i.handovers(ctx)
+	for _, h := range steps {
+		k.Succession = append(k.Succession, h.Step)
+	}
+	return k, err
+}
+
+// handovers are made once for the keys that there are: each is a few reads.
+func (i *Installation) handovers(ctx context.Context) ([]auditlog.Handover, error) {
+	i.handed.mu.Lock()
+	defer i.handed.mu.Unlock()
+	if n := len(i.Signer.Keys()); i.handed.of != i.Log || i.handed.keys != n {
+		list, err := i.Log.Handovers(ctx)
+		if err != nil {
+			return nil, err
+		}
+		i.handed.list, i.handed.of, i.handed.keys = list, i.Log, n
+	}
+	return i.handed.list, nil
+}
+
+type handed struct {
+	mu   sync.Mutex
+	list []auditlog.Handover
+	of   *auditlog.Log
+	keys int // of this log, before its present one
 }
 
 // PublicLogs are the log in force and, the newest first, those that it continues

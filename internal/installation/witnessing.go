@@ -42,6 +42,7 @@ func (i *Installation) startCosigning(ctx context.Context) error {
 		Signed:     i.Signer.Signed(),
 		Hashes:     i.Log.Hashes,
 		Since:      i.recorded,
+		Handovers:  i.handovers,
 		Refuse:     i.Log.Refuse,
 		Mirror:     feed,
 		LogError:   func(err error) { fmt.Fprintln(os.Stderr, "azekura: witnesses:", err) },

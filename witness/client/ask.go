@@ -46,6 +46,9 @@ type asked struct {
 	log     note.Verifier
 	newest  func() (head, error)
 	dispute func(why error)
+	// handovers are shown to a witness that doesn't know the log, or its key, yet.
+	handovers func(ctx context.Context) ([]auditlog.Handover, error)
+	former    bool // the head that is asked for isn't the log's newest
 }
 
 // errNoAnswer says that a witness gave none of the specification's answers.
@@ -55,6 +58,23 @@ var errNoAnswer = errors.New("the witness gives no answer that can be used")
 // auditlog.ErrDisputed says that the witness claims to have seen another history,
 // or more of this one than there is here; auditlog.ErrOtherHistory that it proves it.
 func (a *asked) cosign(ctx context.Context, h head) ([]byte, error) {
+	lines, err := a.request(ctx, h)
+	if !errors.Is(err, errUnknown) || a.handovers == nil {
+		return lines, err
+	}
+	if followed, why := a.follow(ctx); !followed {
+		return nil, errors.Join(err, why)
+	}
+	return a.request(ctx, h)
+}
+
+// errPassed says that a witness went on from a former head.
+var errPassed = errors.New("it was followed by")
+
+// errUnknown says that a witness doesn't know the log, or not its key.
+var errUnknown = errors.New("have it added there with azekura witness add-log")
+
+func (a *asked) request(ctx context.Context, h head) ([]byte, error) {
 	// The first answer may say the size; a witness that says another one each time
 	// isn't asked for ever.
 	for range 4 {
@@ -79,6 +99,9 @@ func (a *asked) cosign(ctx context.Context, h head) ([]byte, error) {
 			if err != nil || size < 0 || size == a.size {
 				return nil, errNoAnswer
 			}
+			if size > h.Size && a.former {
+				return nil, errPassed
+			}
 			if size > h.Size {
 				return nil, a.contradicted(ctx, h, fmt.Sprintf("it cosigned %d events, and here are %d", size, h.Size))
 			}
@@ -88,9 +111,9 @@ func (a *asked) cosign(ctx context.Context, h head) ([]byte, error) {
 		case status == http.StatusUnprocessableEntity:
 			return nil, a.contradicted(ctx, h, fmt.Sprintf("the %d events that it cosigned aren't the first of those here", a.size))
 		case status == http.StatusNotFound:
-			return nil, errors.New("the witness doesn't know this log; have it added there with azekura witness add-log")
+			return nil, fmt.Errorf("the witness doesn't know this log; %w", errUnknown)
 		case status == http.StatusForbidden:
-			return nil, errors.New("the witness doesn't know this log's key; have it added there with azekura witness add-log")
+			return nil, fmt.Errorf("the witness doesn't know this log's key; %w", errUnknown)
 		default:
 			return nil, fmt.Errorf("%w (status %d)", errNoAnswer, status)
 		}

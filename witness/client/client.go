@@ -38,6 +38,9 @@ type Options struct {
 	Hashes func(ctx context.Context, size int64) (tlog.HashReader, error)
 	// Since is when the event at an index was recorded.
 	Since func(ctx context.Context, index int64) (time.Time, error)
+	// Handovers are where keys of this log, or of those that it continues, named who
+	// goes on; nil where there are none.
+	Handovers func(ctx context.Context) ([]auditlog.Handover, error)
 	// Refuse hears that nothing may be opened any more, and why.
 	Refuse func(error)
 	// Mirror feeds those witnesses that mirror; nil where none does.
@@ -116,7 +119,7 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 			return nil, err
 		}
 		a := &asked{Witness: w, keys: keys, hashes: o.Hashes, http: &http.Client{Transport: c.http, CheckRedirect: stay},
-			log: log, newest: c.newest, dispute: func(why error) { c.disputed(i, why) }}
+			log: log, newest: c.newest, handovers: o.Handovers, dispute: func(why error) { c.disputed(i, why) }}
 		c.asked, c.mail, c.idle[i] = append(c.asked, a), append(c.mail, make(chan head)), true
 		if w.Mirror && o.Mirror != nil {
 			c.feeds = append(c.feeds, newFeeder(c, a))
