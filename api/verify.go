@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"azekura/auditlog"
@@ -38,18 +37,7 @@ func (s *Server) verifyLog(ctx context.Context, progress func(done, total int64)
 // verifyAll verifies the log first, since the register is held against it.
 func (s *Server) verifyAll(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
 	return lines(func(progress func(done, total int64)) (VerifiedAll, error) {
-		var v VerifiedAll
-		var err error
-		if v.Log, err = s.verifyLog(ctx, progress); err != nil {
-			return v, err
-		}
-		if err := s.inst.CheckAuthority(ctx); errors.Is(err, auditlog.ErrAuthority) {
-			v.Authority = err.Error()
-		} else if err != nil {
-			return v, err
-		}
-		v.Register, err = s.inst.Gate.VerifyRegister(ctx, func(done int64) { progress(done, 0) })
-		v.OK = v.Log.OK && v.Authority == "" && v.Register.OK
-		return v, err
+		w, err := s.inst.VerifyAll(ctx, progress)
+		return VerifiedAll{OK: w.OK, Log: Verified{w.Log, w.Log.Root.String(), w.Earlier}, Authority: w.Authority, Register: w.Register}, err
 	}, s.teller(ctx)), nil
 }

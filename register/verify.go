@@ -27,6 +27,7 @@ type Verified struct {
 	Tokens       int64                `json:"tokens" doc:"index rows held against the values that they were made of"`
 	Problems     []auditlog.Tampering `json:"problems,omitempty" doc:"what isn't as it was written, at most 1,000"`
 	More         int64                `json:"more,omitempty" doc:"further problems"`
+	wrong        map[uuid.UUID]bool   // whose record can't be believed
 }
 
 // maxProblems bounds the list: where a thousand rows are wrong, nobody reads on.
@@ -35,6 +36,12 @@ const maxProblems = 1000
 // Found adds a problem.
 func (v *Verified) Found(table, key, kind string, args ...any) {
 	v.OK = false
+	if id, err := uuid.Parse(key); err == nil {
+		if v.wrong == nil {
+			v.wrong = map[uuid.UUID]bool{}
+		}
+		v.wrong[id] = true
+	}
 	if len(v.Problems) < maxProblems {
 		v.Problems = append(v.Problems, auditlog.Tampering{Table: table, Key: key, Kind: fmt.Sprintf(kind, args...)})
 	} else {

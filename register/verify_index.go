@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"azekura/auditlog"
 	"azekura/keyring"
@@ -21,9 +23,10 @@ var errIndexChanged = errors.New("the index key was changed meanwhile; verify ag
 
 // VerifyIndex holds the index against the values that it is made of, and adds what
 // it finds to v: rows that are gone; and rows that nobody's values make, if sums
-// over both sides differ. Changes wait while a page of participants is looked at.
+// over both sides differ. Whose record v says is wrong is left out: what it would
+// be indexed by isn't known. Changes wait while a page of participants is looked at.
 func (s *Store) VerifyIndex(ctx context.Context, of TokensOf, v *Verified, progress func(done int64)) error {
-	i := &indexVerifier{Verified: v, store: s, of: of, x: s.ring.Indexes()[0]}
+	i := &indexVerifier{Verified: v, store: s, of: of, x: s.ring.Indexes()[0], wrong: maps.Clone(v.wrong)}
 	for done, after := int64(0), (uuid.UUID{}); ; {
 		people, err := i.page(ctx, after)
 		if err != nil {
@@ -38,7 +41,12 @@ func (s *Store) VerifyIndex(ctx context.Context, of TokensOf, v *Verified, progr
 		}
 	}
 	var there sum
-	if err := i.each(ctx, func(token, id []byte) { v.Tokens++; there.add(s, token, id) }); err != nil {
+	if err := i.each(ctx, func(token, id []byte) {
+		v.Tokens++
+		if of, err := uuid.FromBytes(id); err != nil || !i.wrong[of] {
+			there.add(s, token, id)
+		}
+	}); err != nil {
 		return fmt.Errorf("verify the index: %w", err)
 	}
 	// A change meanwhile makes the sums differ too; the rows then tell.
@@ -56,6 +64,16 @@ type indexVerifier struct {
 	of    TokensOf
 	x     *keyring.Index
 	sum   sum // of the rows that must be there
+	wrong map[uuid.UUID]bool
+}
+
+// tokens makes those of the people whose records can be believed.
+func (i *indexVerifier) tokens(ctx context.Context, people []auditlog.Member) ([]Tokens, error) {
+	right := slices.DeleteFunc(slices.Clone(people), func(m auditlog.Member) bool { return i.wrong[m.ID] })
+	if len(right) == 0 {
+		return nil, nil
+	}
+	return i.of(ctx, i.x, right)
 }
 
 func (a *sum) add(s *Store, token, id []byte) {
@@ -83,7 +101,7 @@ func (i *indexVerifier) page(ctx context.Context, after uuid.UUID) (people []aud
 		if err != nil || len(people) == 0 {
 			return err
 		}
-		list, err := i.of(ctx, i.x, people)
+		list, err := i.tokens(ctx, people)
 		if err != nil {
 			return err
 		}
@@ -188,19 +206,17 @@ func (i *indexVerifier) judge(ctx context.Context, list []indexRow) error {
 	for id, p := range found {
 		people = append(people, auditlog.Member{ID: id, Version: p.Latest()})
 	}
-	if len(people) > 0 {
-		made, err := i.of(ctx, i.x, people)
-		if err != nil {
-			return err
-		}
-		for _, p := range made {
-			for _, t := range p.Tokens {
-				known[p.ID][t] = true
-			}
+	made, err := i.tokens(ctx, people)
+	if err != nil {
+		return err
+	}
+	for _, p := range made {
+		for _, t := range p.Tokens {
+			known[p.ID][t] = true
 		}
 	}
 	for _, r := range list {
-		if !known[r.id][r.token] {
+		if !i.wrong[r.id] && !known[r.id][r.token] {
 			i.Found(indexTable(i.x.Epoch()), r.id.String(), "a row of the index finds this participant by what was never theirs")
 		}
 	}

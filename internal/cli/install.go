@@ -162,6 +162,9 @@ func (a *app) serveCommand() *cobra.Command {
 			if err := inst.StartJobs(cmd.Context()); err != nil {
 				return err
 			}
+			if err := inst.VerifyDaily(); err != nil {
+				return err
+			}
 			l.LogReady = func(address string) {
 				fmt.Fprintf(cmd.OutOrStdout(), "serving the audit log's public side at https://%s\n", address)
 			}

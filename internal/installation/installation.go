@@ -60,6 +60,8 @@ type Config struct {
 	Witnesses *client.Settings `json:"witnesses,omitempty"`
 	// Freeze says when the log ends by itself and goes on in the next.
 	Freeze *FreezeRule `json:"freeze,omitempty"`
+	// Verify says when everything is verified each day; nil is at 3 o'clock.
+	Verify *Nightly `json:"verify,omitempty"`
 	// MadeUp marks a demo or a drill: its people are made up, and only there
 	// do the demo's shortcuts work.
 	MadeUp bool `json:"made_up,omitempty"`
@@ -273,11 +275,13 @@ type Installation struct {
 	// Trouble, when set before StartJobs, hears what went wrong in the background.
 	Trouble func(error)
 
-	atWork  sync.Map // what a job is at, so that no second one is
-	told    keyrotation.History
-	people  enrolled
-	handed  handed
-	closers []func() error
+	atWork sync.Map // what a job is at, so that no second one is
+	told   keyrotation.History
+	people enrolled
+	handed handed
+
+	verified verifiedAt
+	closers  []func() error
 }
 
 // Open opens an installation for this process alone. passphrase is asked only
@@ -385,7 +389,7 @@ func TradeMemoryForTime() (back func()) {
 
 // replay hands an event of authority to those whose state it is.
 func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e))
+	return errors.Join(i.Access.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }

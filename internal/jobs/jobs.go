@@ -28,6 +28,7 @@ import (
 // Runner runs the jobs of one installation in this process.
 type Runner struct {
 	insert func(ctx context.Context, args river.JobArgs) error
+	daily  func(job *river.PeriodicJob) error
 	stop   func(ctx context.Context) error
 }
 
@@ -114,6 +115,10 @@ func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], 
 			_, err := client.Insert(ctx, args, &river.InsertOpts{MaxAttempts: 3})
 			return err
 		},
+		daily: func(job *river.PeriodicJob) error {
+			_, err := client.PeriodicJobs().AddSafely(job)
+			return err
+		},
 		stop: client.StopAndCancel,
 	}, nil
 }
@@ -122,6 +127,18 @@ func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], 
 func (r *Runner) Insert(ctx context.Context, args river.JobArgs) error {
 	if err := r.insert(ctx, args); err != nil {
 		return fmt.Errorf("queue the job: %w", err)
+	}
+	return nil
+}
+
+// Daily queues a job at each of a schedule's moments, and at the start. due says
+// with what arguments, or nil where there is nothing to do.
+func (r *Runner) Daily(name string, at river.PeriodicSchedule, due func() river.JobArgs) error {
+	err := r.daily(river.NewPeriodicJob(at, func() (river.JobArgs, *river.InsertOpts) {
+		return due(), &river.InsertOpts{MaxAttempts: 3}
+	}, &river.PeriodicJobOpts{ID: name, RunOnStart: true}))
+	if err != nil {
+		return fmt.Errorf("prepare the daily job %s: %w", name, err)
 	}
 	return nil
 }
