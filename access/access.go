@@ -183,12 +183,13 @@ type Directory struct {
 	tokens   map[[sha256.Size]byte]*sessionRow
 	swept    time.Time
 	people
+	stops stops
 }
 
 // New makes a directory that knows nobody yet.
 func New(log *auditlog.Log, rand io.Reader) *Directory {
 	return &Directory{log: log, rand: rand, staff: map[string]Staff{}, devices: map[string]Device{},
-		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}, people: newPeople()}
+		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}, people: newPeople(), stops: newStops()}
 }
 
 // Authenticate turns a token into its live session.
@@ -213,6 +214,8 @@ func (d *Directory) Still(s Session) error {
 	defer d.mu.RUnlock()
 	if row := d.sessions[s.id]; row == nil || !row.live(d.log.Now()) || !d.stands(row, d.log.Now()) {
 		return ErrNoSession
+	} else if d.contained(row) {
+		return ErrContained
 	}
 	return nil
 }
@@ -221,6 +224,9 @@ func (d *Directory) session(row *sessionRow) (Session, error) {
 	staff, ok := d.staff[row.staff]
 	if _, known := d.devices[row.device]; !ok || !known || !d.stands(row, d.log.Now()) {
 		return Session{}, ErrNoSession
+	}
+	if d.contained(row) {
+		return Session{}, ErrContained
 	}
 	return Session{id: row.session, staff: staff.ID, role: row.role, office: staff.Office, device: row.device, entry: row.entry()}, nil
 }
@@ -248,6 +254,9 @@ func (d *Directory) Sessions() []SessionInfo {
 	list := make([]SessionInfo, len(rows))
 	for i, r := range rows {
 		list[i] = r.info()
+		if at := d.log.Now().UTC(); r.closed.IsZero() && d.contained(r) {
+			list[i].Closed = &at
+		}
 	}
 	return list
 }

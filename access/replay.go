@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,6 +27,8 @@ type granted struct {
 type contained struct {
 	Contains string `json:"contains"`
 	By       string `json:"by,omitempty"` // the staff member who closed a session
+	// Target is set by a containment, and not by a session's closing.
+	Target *Target `json:"target,omitempty"`
 }
 
 // Replay takes an event of authority into the directory, in the log's order. It
@@ -49,9 +50,8 @@ func (d *Directory) Replay(e auditlog.Event) error {
 		if err := json.Unmarshal(e.Detail, &c); err != nil {
 			return fmt.Errorf("read what it contains: %w", err)
 		}
-		if c.Contains != "session" {
-			// To pass over it would free what somebody stopped.
-			return errors.New("it contains something that this program doesn't know of; a newer version wrote it")
+		if c.Contains != "session" || c.Target != nil {
+			return d.stops.take(&e)
 		}
 		if row := d.sessions[e.Session]; row != nil && !row.recorded {
 			row.closed, row.recorded = time.UnixMicro(e.Time).UTC(), true
@@ -95,6 +95,8 @@ func (d *Directory) replayGrant(e auditlog.Event) error {
 			row.hash = [sha256.Size]byte(g.Token)
 			d.tokens[row.hash] = row
 		}
+	case "release":
+		return d.stops.release(&e)
 	default:
 		return d.replayPeople(g.Grants, e)
 	}

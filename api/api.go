@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/auditlog/export"
 	"azekura/gate"
@@ -77,6 +78,7 @@ func (s *Server) Staff() http.Handler {
 	mux, api := s.mux("Azekura")
 	s.addStaff(api)
 	s.addAuditor(api)
+	s.addContainByStaff(api)
 	return s.guard(mux, described)
 }
 
@@ -85,7 +87,9 @@ func (s *Server) Operator() http.Handler {
 	mux, api := s.mux("Azekura, with the operator's side")
 	s.addStaff(api)
 	s.addAuditor(api)
+	s.addContainByStaff(api)
 	s.addOperator(api)
+	s.addContain(api)
 	s.addKeys(api)
 	s.addReports(api)
 	s.addLeak(api)
@@ -130,6 +134,9 @@ var statuses = []struct {
 }{
 	{access.ErrNoSession, http.StatusUnauthorized},
 	{gate.ErrDenied, http.StatusForbidden},
+	{access.ErrTouch, http.StatusForbidden},
+	{access.ErrRefused, http.StatusForbidden},
+	{approval.ErrNotApproved, http.StatusForbidden},
 	{export.ErrDenied, http.StatusForbidden},
 	{register.ErrNotFound, http.StatusNotFound},
 	{access.ErrNotFound, http.StatusNotFound},

@@ -315,6 +315,14 @@ func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Act
 		return auditlog.Event{}, fmt.Errorf("%w: a request id has at most 64 characters", ErrInvalid)
 	}
 	event := s.Stamp(auditlog.Event{Action: action, Purpose: why.Purpose, Case: why.Case, Request: why.Request})
+	if err := g.access.MayOpen(s); err != nil {
+		event.Action, event.Outcome = auditlog.Deny, "touch"
+		event.Detail = []byte(`{"asked":"` + action.String() + `"}`)
+		if _, err := g.log.RecordOne(ctx, event); err != nil {
+			return auditlog.Event{}, err
+		}
+		return auditlog.Event{}, err
+	}
 	if !slices.Contains(mayOpen, s.Role()) {
 		event.Action, event.Outcome = auditlog.Deny, "role"
 		event.Detail = []byte(`{"asked":"` + action.String() + `"}`)

@@ -356,6 +356,7 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 		return err
 	}
 	i.Access = access.New(i.Log, rand.Reader)
+	i.Log.Heed(i.Access.Heed)
 	i.Register = register.Open(i.DB, i.Ring, i.Log)
 	if err := i.Log.Authority(ctx, i.replay); err != nil {
 		return fmt.Errorf("rebuild what was granted from the log: %w", err)

@@ -1,0 +1,175 @@
+package access_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"azekura/access"
+	"azekura/approval"
+	"azekura/auditlog"
+	"azekura/internal/installation"
+	"azekura/internal/insttest"
+)
+
+// sit opens a session of a staff member at a device of an office.
+func sit(t *testing.T, i *installation.Installation, staff, device, office string) (access.Session, string) {
+	t.Helper()
+	if i.Access.Known(staff, "") != nil {
+		must(t, second(i.Access.AddStaff(t.Context(), staff, "caseworker", office)))
+	}
+	if i.Access.Known("", device) != nil {
+		must(t, second(i.Access.AddDevice(t.Context(), device, office)))
+	}
+	_, token, err := i.Access.OpenSession(t.Context(), staff, device, time.Hour)
+	must(t, err)
+	s, err := i.Access.Authenticate(token)
+	must(t, err)
+	return s, token
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestContainment: each kind stops those it is about, at once and after a
+// restart, and nobody else.
+func TestContainment(t *testing.T) {
+	for _, kind := range access.Targets {
+		t.Run(kind, func(t *testing.T) {
+			insttest.Each(t, func(t *testing.T, engine string) {
+				dir := insttest.New(t, engine)
+				i, err := insttest.OpenDir(t.Context(), dir)
+				must(t, err)
+				s, token := sit(t, i, "s-1", "d-1", "o-1")
+				_, other := sit(t, i, "s-2", "d-2", "o-2")
+				target := access.Target{Kind: kind, ID: map[string]string{"session": s.ID().String(), "device": "d-1", "staff": "s-1", "office": "o-1"}[kind]}
+				is, err := i.Access.Contain(t.Context(), access.Operator(), target, "a test")
+				must(t, err)
+				if e := event(t, i, is.Event); e.Action != auditlog.Contain {
+					t.Fatalf("the log says %v", e.Action)
+				}
+				for _, when := range []string{"at once", "after a restart"} {
+					if err := i.Access.Still(s); !errors.Is(err, access.ErrContained) {
+						t.Fatalf("%s Still says %v", when, err)
+					}
+					if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrContained) || !errors.Is(err, access.ErrNoSession) {
+						t.Fatalf("%s Authenticate says %v", when, err)
+					}
+					if _, err := i.Access.Authenticate(other); (err != nil) != (kind == access.All) {
+						t.Fatalf("%s the other office hears %v", when, err)
+					}
+					must(t, i.Close())
+					i, err = insttest.OpenDir(t.Context(), dir)
+					must(t, err)
+				}
+				must(t, i.Close())
+			})
+		})
+	}
+}
+
+// TestRelease: two people release; what ended stays ended, and a new session opens.
+func TestRelease(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		old, token := sit(t, i, "s-1", "d-1", "o-1")
+		target := access.Target{Kind: access.TheDevice, ID: "d-1"}
+		must(t, second(i.Access.Contain(t.Context(), access.Operator(), target, "a test")))
+		if _, err := i.Access.Release(t.Context(), i.Config.Origin, approval.Approved{}); !errors.Is(err, approval.ErrNotApproved) {
+			t.Fatalf("nobody's approval gives %v", err)
+		}
+		_, again, err := i.Access.OpenSession(t.Context(), "s-1", "d-1", time.Hour)
+		must(t, err)
+		if _, err := i.Access.Authenticate(again); !errors.Is(err, access.ErrContained) {
+			t.Fatalf("a session that was opened meanwhile hears %v", err)
+		}
+		file, err := i.ProposeRelease(target, "cleaned", "op-1", time.Hour)
+		must(t, err)
+		for _, name := range []string{"yamada", "suzuki"} {
+			key, vkey, err := approval.NewKey(name, nil, 0)
+			must(t, err)
+			signer, err := approval.OpenKey(key, nil)
+			must(t, err)
+			i.Config.Approvers = append(i.Config.Approvers, vkey)
+			if _, err := i.Release(t.Context(), file); !errors.Is(err, approval.ErrNotApproved) {
+				t.Fatalf("before %s signs, it gives %v", name, err)
+			}
+			file, err = approval.Sign(file, signer, time.Now())
+			must(t, err)
+		}
+		must(t, second(i.Release(t.Context(), file)))
+		if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+			t.Fatalf("what ended before hears %v", err)
+		}
+		if err := i.Access.Still(old); !errors.Is(err, access.ErrNoSession) {
+			t.Fatalf("what ended before hears %v", err)
+		}
+		fresh, _ := sit(t, i, "s-1", "d-1", "o-1")
+		must(t, i.Access.Still(fresh))
+		if _, err := i.Release(t.Context(), file); err == nil {
+			t.Fatal("the same approval released twice")
+		}
+		must(t, second(i.Access.Contain(t.Context(), access.Operator(), target, "again")))
+		if _, err := i.Release(t.Context(), file); !errors.Is(err, approval.ErrNotApproved) {
+			t.Fatalf("an old approval of a new containment gives %v", err)
+		}
+	})
+}
+
+// TestStepUpAsksForATouch: an office on step-up opens nothing without a touch.
+func TestStepUpAsksForATouch(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		s, _ := sit(t, i, "s-1", "d-1", "o-1")
+		far, _ := sit(t, i, "s-2", "d-2", "o-2")
+		must(t, i.Access.MayOpen(s))
+		must(t, second(i.Log.RecordOne(t.Context(), access.StepUpEvent(access.Target{Kind: access.TheOffice, ID: "o-1"}, "two canaries", "rule"))))
+		if err := i.Access.MayOpen(s); !errors.Is(err, access.ErrTouch) {
+			t.Fatalf("got %v", err)
+		}
+		must(t, i.Access.Still(s))
+		must(t, i.Access.MayOpen(far))
+	})
+}
+
+// TestContainedAtOnce: of many sessions that go on asking, none is let in that
+// asked after the containment was answered. It logs how long the last one took.
+func TestContainedAtOnce(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		sessions := make([]access.Session, insttest.Soak(50, 1000))
+		for n := range sessions {
+			sessions[n], _ = sit(t, i, fmt.Sprintf("s-%d", n), fmt.Sprintf("d-%d", n), "o-1")
+		}
+		var answered atomic.Bool
+		var last atomic.Int64
+		var wg sync.WaitGroup
+		for _, s := range sessions {
+			wg.Go(func() {
+				for refused := false; !refused; {
+					late := answered.Load()
+					err := i.Access.Still(s)
+					if err == nil && late {
+						t.Error("let in after the containment was answered")
+						return
+					}
+					if refused = err != nil; !refused {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				last.Store(time.Now().UnixNano())
+			})
+		}
+		from := time.Now()
+		must(t, second(i.Access.Contain(t.Context(), access.Operator(), access.Target{Kind: access.All}, "a test")))
+		answered.Store(true)
+		wg.Wait()
+		t.Logf("%d sessions: contained in %v, the last one refused after %v", len(sessions), time.Since(from), time.Unix(0, last.Load()).Sub(from))
+	})
+}
