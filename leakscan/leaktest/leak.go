@@ -52,6 +52,12 @@ func Leak(style Style, people []population.Person, own []int) ([]byte, []Truth) 
 		rows = append(rows, row)
 		truth = append(truth, Truth{Person: own[i], Fields: fields})
 	}
+	if style.Format == "xlsx" {
+		for i := range truth {
+			truth[i].Row = int64(i) + 1
+		}
+		return workbook(rows), truth
+	}
 	text, first := style.text(rows)
 	for i := range truth {
 		truth[i].Row = first + int64(i)

@@ -60,8 +60,6 @@ func (w *work) tar(in *input) error {
 	}
 }
 
-var errWorkbook = errors.New("a workbook (XLSX), which isn't read yet")
-
 // mostMembers bounds a ZIP's list.
 const mostMembers = 1_000_000
 
@@ -86,7 +84,7 @@ func (w *work) zip(in *input) error {
 		return slices.ContainsFunc(z.File, func(f *zip.File) bool { return f.Name == name })
 	}
 	if has("xl/workbook.xml") {
-		return errWorkbook
+		return w.workbook(in, z)
 	}
 	office := has("word/document.xml") || has("ppt/presentation.xml") || has("content.xml") && has("mimetype")
 	for _, f := range z.File {

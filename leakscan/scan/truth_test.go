@@ -147,7 +147,7 @@ func styles() map[string]leaktest.Style {
 		change(&s)
 		all[name] = s
 	}
-	for _, f := range []string{"tsv", "quoted", "ndjson", "json", "mysql", "postgresql", "html", "text"} {
+	for _, f := range []string{"tsv", "quoted", "ndjson", "json", "mysql", "postgresql", "html", "text", "xlsx"} {
 		add("format "+f, func(s *leaktest.Style) { s.Format = f })
 	}
 	for _, e := range []string{"bom", "cp932", "euc-jp", "iso-2022-jp", "utf-16le", "utf-16be"} {

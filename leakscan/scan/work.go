@@ -220,8 +220,6 @@ func (w *work) any(in *input) {
 		return
 	case errors.Is(e, errPassword):
 		entry.State, entry.Reason = Encrypted, e.Error()
-	case errors.Is(e, errWorkbook):
-		entry.State, entry.Reason = Unsupported, e.Error()
 	default:
 		entry.State, entry.Reason = Failed, reason(e)
 		if entry.Records > 0 || len(w.ledger) > at+1 {
@@ -235,7 +233,7 @@ var errPassword = errors.New("encrypted")
 
 // reason is an error without what it may quote of the file.
 func reason(err error) string {
-	for _, known := range []error{errBudget, errTime, errNested, errDepth, errSyntax, errLong, io.ErrUnexpectedEOF} {
+	for _, known := range []error{errBudget, errTime, errNested, errDepth, errSyntax, errLong, errShared, io.ErrUnexpectedEOF} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
