@@ -31,19 +31,28 @@ const (
 	fileRotating = "rotating" // the log's size when the change began
 )
 
-func readKeys(dir string) ([]KeyPeriod, error) {
-	raw, err := os.ReadFile(filepath.Join(dir, fileKeys))
+// readList reads a list in a file of the signer's folder; without the file it is
+// empty.
+func readList[T any](dir, name string) (list []T, err error) {
+	raw, err := os.ReadFile(filepath.Join(dir, name))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	var list []KeyPeriod
 	if err == nil {
 		err = json.Unmarshal(raw, &list)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the signer's earlier keys: %w", err)
+		return nil, fmt.Errorf("read the signer's file %s: %w", name, err)
 	}
 	return list, nil
+}
+
+func writeList[T any](dir, name string, list []T) error {
+	raw, err := json.MarshalIndent(list, "", "  ")
+	if err != nil {
+		return err
+	}
+	return slotfile.Replace(filepath.Join(dir, name), append(raw, '\n'))
 }
 
 // Keys are the keys that signed before the one of VerifierKey, the oldest first.
@@ -151,11 +160,7 @@ func (s *Signer) switchKey(vkey string) error {
 		keys = keys[:n-1]
 	}
 	keys = append(slices.Clone(keys), KeyPeriod{Key: s.vkey, Until: s.tree.size(), Checkpoint: string(s.state.Checkpoint)})
-	list, err := json.MarshalIndent(keys, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := slotfile.Replace(filepath.Join(s.dir, fileKeys), append(list, '\n')); err != nil {
+	if err := writeList(s.dir, fileKeys, keys); err != nil {
 		return err
 	}
 	if err := os.Rename(next, filepath.Join(s.dir, "key")); err != nil { // from here on the new one signs

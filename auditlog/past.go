@@ -125,19 +125,12 @@ const (
 const maxPast = 10_000
 
 func readPast(dir string) ([]Past, error) {
-	raw, err := os.ReadFile(filepath.Join(dir, filePast))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	var list []Past
-	if err == nil {
-		err = json.Unmarshal(raw, &list)
-	}
+	list, err := readList[Past](dir, filePast)
 	if err == nil && len(list) > maxPast {
-		err = errors.New("it is too long")
+		err = fmt.Errorf("the signer's file %s is too long", filePast)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read what the signer knows of earlier logs: %w", err)
+		return nil, err
 	}
 	for i := range list {
 		if err := list[i].check(); err != nil {
@@ -214,11 +207,7 @@ func CreateNext(dir string, past []Past) error {
 		}
 		return nil
 	}
-	raw, err := json.MarshalIndent(past, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := slotfile.Replace(filepath.Join(dir, filePast), append(raw, '\n')); err != nil {
+	if err := writeList(dir, filePast, past); err != nil {
 		return err
 	}
 	// What grants is summed up when the log is opened, over those before it too.

@@ -161,7 +161,7 @@ func (s *Signer) place(skey, vkey string) (err error) {
 	if s.past, err = readPast(s.dir); err != nil {
 		return err
 	}
-	s.keys, err = readKeys(s.dir)
+	s.keys, err = readList[KeyPeriod](s.dir, fileKeys)
 	return err
 }
 

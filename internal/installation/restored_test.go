@@ -257,6 +257,12 @@ func TestAfterLossOfRestored(t *testing.T) {
 		if _, err := installation.ProposeAfterLoss(t.Context(), dir, "op-1", time.Hour); !errors.Is(err, auditlog.ErrSigner) {
 			t.Error("a forged event was proposed to be kept:", err)
 		}
+		// Behind the signed head nothing but the sequencer's word tells.
+		dir, _ = restore(t, raw, engine, identity)
+		pastTheLog(t, dir, func(bare *installation.Installation) { forgeGrant(t, bare, "azs_forged") })
+		if _, err := installation.ProposeAfterLoss(t.Context(), dir, "op-1", time.Hour); !errors.Is(err, auditlog.ErrSigner) {
+			t.Error("a forged tail was proposed to be kept:", err)
+		}
 	})
 }
 

@@ -42,16 +42,7 @@ func (r *Rotator) wrap(ctx context.Context, at *Rotation) error {
 	if left > 0 {
 		return r.again(ctx, at, fmt.Errorf("%d data keys are still under epoch %d, behind the job's back; ask for the rotation again", left, at.From))
 	}
-	err = r.step(ctx, *at, "ok", func(tx db.Tx) error {
-		if err := keyring.Destroy(ctx, tx, Data, at.From); err != nil {
-			return err
-		}
-		return stage(ctx, tx, at, stageScrub, 0)
-	}, r.wrapper())
-	if err == nil {
-		at.Stage = stageScrub
-	}
-	return err
+	return r.destroy(ctx, at, "ok", stageScrub)
 }
 
 // left counts the data keys that would be lost with the old epoch. The row of who

@@ -38,16 +38,7 @@ func (r *Rotator) build(ctx context.Context, at *Rotation) error {
 	if err := r.complete(ctx, at); err != nil {
 		return err
 	}
-	err := r.step(ctx, *at, "switched", func(tx db.Tx) error {
-		if err := keyring.Destroy(ctx, tx, Index, at.From); err != nil {
-			return err
-		}
-		return stage(ctx, tx, at, stageEmpty, 0)
-	}, r.wrapper())
-	if err == nil {
-		at.Stage = stageEmpty
-	}
-	return err
+	return r.destroy(ctx, at, "switched", stageEmpty)
 }
 
 func (r *Rotator) reindex(ctx context.Context, at *Rotation, x *keyring.Index, people []auditlog.Member) error {

@@ -313,6 +313,20 @@ func insert(ctx context.Context, q db.Querier, at Rotation) error {
 	return err
 }
 
+// destroy ends the old key, and goes on to a stage.
+func (r *Rotator) destroy(ctx context.Context, at *Rotation, outcome, next string) error {
+	err := r.step(ctx, *at, outcome, func(tx db.Tx) error {
+		if err := keyring.Destroy(ctx, tx, at.Kind, at.From); err != nil {
+			return err
+		}
+		return stage(ctx, tx, at, next, 0)
+	}, r.wrapper())
+	if err == nil {
+		at.Stage = next
+	}
+	return err
+}
+
 // step commits rows with an event that tells of them, while nothing of the
 // register is changed, and then makes the keys in memory those of the database.
 func (r *Rotator) step(ctx context.Context, at Rotation, outcome string, rows func(tx db.Tx) error, w wrapping.Wrapper) error {

@@ -8,7 +8,7 @@ type Day uint32
 // DayOf is the day, 0 if the calendar hasn't it or it lies outside 1868 to 2099:
 // nobody in a register was born then.
 func DayOf(year, month, day int) Day {
-	if year < 1868 || year > 2099 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
+	if year < 1868 || year > 2099 || month < 1 || month > 12 || day < 1 || day > DaysIn(year, month) {
 		return 0
 	}
 	return Day(year<<9 | month<<5 | day)
@@ -17,7 +17,8 @@ func DayOf(year, month, day int) Day {
 // Date is the year, month and day.
 func (d Day) Date() (year, month, day int) { return int(d >> 9), int(d >> 5 & 15), int(d & 31) }
 
-func daysIn(year, month int) int {
+// DaysIn is how many days a month has; 31 for what is none.
+func DaysIn(year, month int) int {
 	switch month {
 	case 2:
 		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {

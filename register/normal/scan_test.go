@@ -38,7 +38,7 @@ func TestDays(t *testing.T) {
 func TestDaysRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		year, month := rapid.IntRange(1927, 2025).Draw(t, "year"), rapid.IntRange(1, 12).Draw(t, "month")
-		day := rapid.IntRange(1, daysIn(year, month)).Draw(t, "day")
+		day := rapid.IntRange(1, DaysIn(year, month)).Draw(t, "day")
 		want := DayOf(year, month, day)
 		forms := []string{fmt.Sprintf("%d-%02d-%02d", year, month, day), fmt.Sprintf("%d/%d/%d", year, month, day),
 			fmt.Sprintf("%04d%02d%02d", year, month, day), fmt.Sprintf("%d年%d月%d日", year, month, day),

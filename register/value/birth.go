@@ -100,7 +100,7 @@ func (d date) before(e date) bool {
 // negative.
 func newDate(y, m, d int) (date, error) {
 	switch {
-	case m < 1 || m > 12 || d < 1 || d > daysIn(y, m):
+	case m < 1 || m > 12 || d < 1 || d > normal.DaysIn(y, m):
 		return date{}, NoSuchDay
 	case y < 1868:
 		return date{}, BeforeMeiji
@@ -108,19 +108,6 @@ func newDate(y, m, d int) (date, error) {
 		return date{}, NotDate
 	}
 	return date{int16(y), int8(m), int8(d)}, nil
-}
-
-func daysIn(year, month int) int {
-	switch month {
-	case 2:
-		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
-			return 29
-		}
-		return 28
-	case 4, 6, 9, 11:
-		return 30
-	}
-	return 31
 }
 
 // on is the day of the era's year y, if it lies within the era.
