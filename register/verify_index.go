@@ -194,7 +194,7 @@ func (i *indexVerifier) judge(ctx context.Context, list []indexRow) error {
 	var ids []uuid.UUID
 	known := map[uuid.UUID]map[keyring.Token]bool{}
 	for _, r := range list {
-		if known[r.id] == nil {
+		if known[r.id] == nil && !i.wrong[r.id] {
 			known[r.id], ids = map[keyring.Token]bool{}, append(ids, r.id)
 		}
 	}
