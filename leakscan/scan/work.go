@@ -185,6 +185,8 @@ func init() {
 			}
 			return false
 		}, nil},
+		{"mbox", isMbox, (*work).mbox},
+		{"mail", isMail, (*work).mail},
 		{"text", isText, (*work).text},
 	}
 }
