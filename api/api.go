@@ -25,6 +25,7 @@ import (
 	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/auditlog/export"
+	"azekura/cases"
 	"azekura/gate"
 	"azekura/internal/db"
 	"azekura/internal/installation"
@@ -77,6 +78,7 @@ func New(inst *installation.Installation, logError func(request string, err erro
 func (s *Server) Staff() http.Handler {
 	mux, api := s.mux("Azekura")
 	s.addStaff(api)
+	s.addCases(api)
 	s.addAuditor(api)
 	s.addContainByStaff(api)
 	return s.guard(mux, described)
@@ -86,6 +88,7 @@ func (s *Server) Staff() http.Handler {
 func (s *Server) Operator() http.Handler {
 	mux, api := s.mux("Azekura, with the operator's side")
 	s.addStaff(api)
+	s.addCases(api)
 	s.addAuditor(api)
 	s.addContainByStaff(api)
 	s.addOperator(api)
@@ -138,6 +141,10 @@ var statuses = []struct {
 	{access.ErrRefused, http.StatusForbidden},
 	{approval.ErrNotApproved, http.StatusForbidden},
 	{export.ErrDenied, http.StatusForbidden},
+	{cases.ErrDenied, http.StatusForbidden},
+	{cases.ErrNotFound, http.StatusNotFound},
+	{cases.ErrInvalid, http.StatusUnprocessableEntity},
+	{cases.ErrTampered, http.StatusInternalServerError},
 	{register.ErrNotFound, http.StatusNotFound},
 	{access.ErrNotFound, http.StatusNotFound},
 	{register.ErrConflict, http.StatusConflict},

@@ -112,6 +112,10 @@ func (s *Server) addOperator(api huma.API) {
 	get(s, api, "/operator/imports/{id}", "show-import", "How far an import is", false, s.showImport)
 	get(s, api, "/operator/imports/{id}/rejects", "list-rejects", "An import's rejected rows", false, s.listRejects)
 	post(s, api, "/operator/shred", "shred", "Destroy a participant's data key", true, s.shred)
+	post(s, api, "/operator/cases/require", "require-cases", "Let every opening take a case that exists, for good", false,
+		seenThrough(s, func(ctx context.Context, _ *body[none]) (*body[none], error) {
+			return &body[none]{}, s.inst.Cases.Require(ctx)
+		}))
 	get(s, api, "/operator/log", "log-head", "The log's last signed head", false, s.logHead)
 }
 

@@ -54,10 +54,11 @@ const (
 	Index                     // fields opened inside the gate to index a change; nothing leaves it
 	Alarm                     // a row found altered, added or gone
 	Export                    // events handed to an auditor in another form
+	Case                      // a case opened, assigned, identified, noted, closed
 )
 
 var actionNames = [...]string{Read: "read", Check: "check", Checked: "checked", Search: "search", Show: "show", Deny: "deny",
-	Change: "change", Set: "set", Grant: "grant", Contain: "contain", Shred: "shred", System: "system", Index: "index", Alarm: "alarm", Export: "export"}
+	Change: "change", Set: "set", Grant: "grant", Contain: "contain", Shred: "shred", System: "system", Index: "index", Alarm: "alarm", Export: "export", Case: "case"}
 
 // String is the action's name in a line.
 func (a Action) String() string {

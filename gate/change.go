@@ -39,7 +39,7 @@ func (g *Gate) Change(ctx context.Context, s access.Session, r ChangeRequest) (C
 	for f := range r.Values {
 		fields |= field.SetOf(f)
 	}
-	event, err := g.decide(ctx, s, auditlog.Change, fields, r.Why)
+	event, on, err := g.decide(ctx, s, auditlog.Change, fields, r.Why)
 	if err != nil {
 		return Changed{}, err
 	}
@@ -47,7 +47,7 @@ func (g *Gate) Change(ctx context.Context, s access.Session, r ChangeRequest) (C
 	if err != nil {
 		return Changed{}, err
 	}
-	p, err := g.one(ctx, event, r.Who)
+	p, err := g.one(ctx, event, on, r.Who)
 	if err != nil {
 		return Changed{}, err
 	}
@@ -161,11 +161,11 @@ func (g *Gate) refused(ctx context.Context, event auditlog.Event, p *register.Se
 // indexed fields, inside, to take their index tokens away too. Until approvals
 // exist it takes one person; the caller must have asked for a confirmation.
 func (g *Gate) Shred(ctx context.Context, s access.Session, who Who, why Why) (Changed, error) {
-	event, err := g.decide(ctx, s, auditlog.Shred, field.SetOf(field.All()...), why)
+	event, on, err := g.decide(ctx, s, auditlog.Shred, field.SetOf(field.All()...), why)
 	if err != nil {
 		return Changed{}, err
 	}
-	p, err := g.one(ctx, event, who)
+	p, err := g.one(ctx, event, on, who)
 	if err != nil {
 		return Changed{}, err
 	}

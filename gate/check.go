@@ -23,7 +23,7 @@ type CheckRequest struct {
 // that it was asked, before anything is opened; and the answer, before it is
 // told.
 func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (bool, error) {
-	event, err := g.decide(ctx, s, auditlog.Check, field.SetOf(r.Field), r.Why)
+	event, on, err := g.decide(ctx, s, auditlog.Check, field.SetOf(r.Field), r.Why)
 	if err != nil {
 		return false, err
 	}
@@ -31,10 +31,15 @@ func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (boo
 	if err != nil {
 		return false, fmt.Errorf("%w: what the caller says isn't a %s: %w", ErrInvalid, r.Field, err)
 	}
-	p, err := g.one(ctx, event, r.Who)
+	p, err := g.one(ctx, event, on, r.Who)
 	if err != nil {
 		return false, err
 	}
+	done, err := g.cases.Try(on, s, p.Key.ID)
+	if err != nil {
+		return false, g.denied(ctx, event, err)
+	}
+	defer done()
 	asked, err := g.open(ctx, s, event, p, field.SetOf(r.Field), p.Latest())
 	if err != nil {
 		return false, err
@@ -47,10 +52,11 @@ func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (boo
 	event.Outcome = map[bool]string{true: "yes", false: "no"}[yes]
 	event.Fields = []auditlog.FieldVersion{{Field: r.Field, Version: p.At(r.Field, p.Latest())}}
 	event.Detail = fmt.Appendf(nil, `{"check":%d}`, asked.receipt.Index())
-	if _, err := g.log.RecordOne(ctx, event); err != nil {
+	// The case counts it: right answers identify, and wrong ones are limited.
+	if err := g.cases.Answered(ctx, event); err != nil {
 		return false, err
 	}
-	if err := g.access.Still(s); err != nil {
+	if err := g.still(s, event); err != nil {
 		return false, err
 	}
 	return yes, nil

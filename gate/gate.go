@@ -6,9 +6,8 @@
 // Every door goes the same way: session, policy, one commit of the event, the
 // receipt, and only then the envelope. It promises that nothing leaves unlogged:
 // the opener wants the receipt. What a failure to log refuses, stays refused.
-// Budgets, cases and full policies join at decide, before the commit; until then
-// a live session of a role that may open, a purpose and a case are all that is
-// asked.
+// decide asks for a live session of a role that may open, a purpose and a case; the
+// case says whether it is a reason for that, and about whom (package cases).
 package gate
 
 import (
@@ -21,6 +20,7 @@ import (
 
 	"azekura/access"
 	"azekura/auditlog"
+	"azekura/cases"
 	"azekura/internal/db"
 	"azekura/keyring"
 	"azekura/keyring/opening"
@@ -51,6 +51,7 @@ type Gate struct {
 	store  *register.Store
 	log    *auditlog.Log
 	access *access.Directory
+	cases  *cases.Room
 	opener opening.Opener
 	db     db.DB
 	ring   *keyring.Ring
@@ -58,8 +59,8 @@ type Gate struct {
 }
 
 // New puts the gate before a register.
-func New(d db.DB, ring *keyring.Ring, log *auditlog.Log, dir *access.Directory, store *register.Store) *Gate {
-	return &Gate{store: store, log: log, access: dir, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store)}
+func New(d db.DB, ring *keyring.Ring, log *auditlog.Log, dir *access.Directory, room *cases.Room, store *register.Store) *Gate {
+	return &Gate{store: store, log: log, access: dir, cases: room, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store)}
 }
 
 // Close waits for what is under way.
@@ -98,11 +99,11 @@ type Answer struct {
 
 // Read opens fields of one participant.
 func (g *Gate) Read(ctx context.Context, s access.Session, r ReadRequest) (Answer, error) {
-	event, err := g.decide(ctx, s, auditlog.Read, r.Fields, r.Why)
+	event, on, err := g.decide(ctx, s, auditlog.Read, r.Fields, r.Why)
 	if err != nil {
 		return Answer{}, err
 	}
-	p, err := g.one(ctx, event, r.Who)
+	p, err := g.one(ctx, event, on, r.Who)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -158,7 +159,7 @@ func (g *Gate) open(ctx context.Context, s access.Session, event auditlog.Event,
 		return opened{}, err
 	}
 	// Between the decision and here the session may have been contained.
-	if err := g.access.Still(s); err != nil {
+	if err := g.still(s, event); err != nil {
 		return opened{}, err
 	}
 	if err := g.unseal(ctx, o.receipt, p.Key, o.list); err != nil {
@@ -229,9 +230,9 @@ func (g *Gate) isMeant(ctx context.Context, receipt auditlog.Receipt, p person) 
 	return err
 }
 
-// one finds the participant that a request names. A miss by ref is an event: it
-// tells the asker that nobody has that ref.
-func (g *Gate) one(ctx context.Context, event auditlog.Event, who Who) (person, error) {
+// one finds the participant that a request names, if its case lets it. A miss by ref
+// is an event: it tells the asker that nobody has that ref.
+func (g *Gate) one(ctx context.Context, event auditlog.Event, on cases.Ground, who Who) (person, error) {
 	id, by := who.Participant, ""
 	if id == (uuid.UUID{}) {
 		form, err := value.QueryForm(value.KindRef, who.Ref, "", g.log.Now())
@@ -243,9 +244,16 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, who Who) (person, 
 			return person{}, err
 		}
 		if len(found) != 1 {
+			// Who may ask for one participant alone isn't told who else there is.
+			if err := g.about(ctx, event, on, uuid.UUID{}); err != nil {
+				return person{}, err
+			}
 			return person{}, g.miss(ctx, event, "ref")
 		}
 		id, by = found[0], form.Text
+	}
+	if err := g.about(ctx, event, on, id); err != nil {
+		return person{}, err
 	}
 	p, err := g.fetch.get(ctx, id)
 	if err != nil {
@@ -289,30 +297,13 @@ var caseCode = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$`)
 // mayOpen are the roles that open records. The administrator isn't among them.
 var mayOpen = []string{"caseworker", "supervisor"}
 
-// decide checks the request's form and asks the policy, and returns the event
-// with who, on what and why filled in. It is where cases, policies and budgets
-// join. A refusal is recorded before it is told.
-func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Action, fields field.Set, why Why) (auditlog.Event, error) {
-	if !s.Live() {
-		return auditlog.Event{}, access.ErrNoSession
-	}
-	if err := g.access.Still(s); err != nil {
-		return auditlog.Event{}, err
-	}
-	if err := g.log.MayOpen(); err != nil {
-		return auditlog.Event{}, err
-	}
-	if fields == 0 || !field.SetOf(field.All()...).Contains(fields) {
-		return auditlog.Event{}, fmt.Errorf("%w: name one field or more of %s", ErrInvalid, field.SetOf(field.All()...))
-	}
-	if !slices.Contains(Purposes, why.Purpose) {
-		return auditlog.Event{}, fmt.Errorf("%w: the purposes are %s", ErrInvalid, strings.Join(Purposes, ", "))
-	}
-	if !caseCode.MatchString(why.Case) {
-		return auditlog.Event{}, fmt.Errorf("%w: a case is 1 to 64 letters, digits and . _ / -", ErrInvalid)
-	}
-	if len(why.Request) > 64 {
-		return auditlog.Event{}, fmt.Errorf("%w: a request id has at most 64 characters", ErrInvalid)
+// decide checks the request's form, asks the role and the case, and returns the
+// event with who, on what and why filled in, and what the case said. It is where
+// policies and budgets join. A refusal is recorded before it is told.
+func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Action, fields field.Set, why Why) (auditlog.Event, cases.Ground, error) {
+	var none cases.Ground
+	if err := g.form(s, fields, why); err != nil {
+		return auditlog.Event{}, none, err
 	}
 	event := s.Stamp(auditlog.Event{Action: action, Purpose: why.Purpose, Case: why.Case, Request: why.Request})
 	if err := g.access.MayOpen(s); err != nil {
@@ -327,9 +318,43 @@ func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Act
 		event.Action, event.Outcome = auditlog.Deny, "role"
 		event.Detail = []byte(`{"asked":"` + action.String() + `"}`)
 		if _, err := g.log.RecordOne(ctx, event); err != nil {
-			return auditlog.Event{}, err
+			return auditlog.Event{}, none, err
 		}
-		return auditlog.Event{}, fmt.Errorf("%w: the role %s opens no records", ErrDenied, s.Role())
+		return auditlog.Event{}, none, fmt.Errorf("%w: the role %s opens no records", ErrDenied, s.Role())
 	}
-	return event, nil
+	on, err := g.cases.Ask(s, why.Case, why.Purpose)
+	if err == nil {
+		err = suits(on, action)
+	}
+	if err != nil {
+		return auditlog.Event{}, none, g.denied(ctx, event, err)
+	}
+	return event, on, nil
+}
+
+// form refuses a request that isn't of the form it must have, or comes without a live
+// session.
+func (g *Gate) form(s access.Session, fields field.Set, why Why) error {
+	if !s.Live() {
+		return access.ErrNoSession
+	}
+	if err := g.access.Still(s); err != nil {
+		return err
+	}
+	if err := g.log.MayOpen(); err != nil {
+		return err
+	}
+	if fields == 0 || !field.SetOf(field.All()...).Contains(fields) {
+		return fmt.Errorf("%w: name one field or more of %s", ErrInvalid, field.SetOf(field.All()...))
+	}
+	if !slices.Contains(Purposes, why.Purpose) {
+		return fmt.Errorf("%w: the purposes are %s", ErrInvalid, strings.Join(Purposes, ", "))
+	}
+	if !caseCode.MatchString(why.Case) {
+		return fmt.Errorf("%w: a case is 1 to 64 letters, digits and . _ / -", ErrInvalid)
+	}
+	if len(why.Request) > 64 {
+		return fmt.Errorf("%w: a request id has at most 64 characters", ErrInvalid)
+	}
+	return nil
 }

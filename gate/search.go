@@ -35,7 +35,7 @@ var maskFields = field.SetOf(field.Name, field.Birth, field.Address)
 // Search finds participants through a blind index and shows each as a mask.
 // The search and each mask shown are events of one commit.
 func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([]Candidate, error) {
-	event, err := g.decide(ctx, s, auditlog.Search, maskFields, r.Why)
+	event, _, err := g.decide(ctx, s, auditlog.Search, maskFields, r.Why)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	if len(ids) > MaxCandidates {
 		return nil, ErrTooMany
 	}
-	if err := g.access.Still(s); err != nil {
+	if err := g.still(s, event); err != nil {
 		return nil, err
 	}
 	candidates := make([]Candidate, 0, len(shown)-1)

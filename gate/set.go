@@ -38,7 +38,7 @@ func (g *Gate) OpenSet(ctx context.Context, s access.Session, r SetRequest, memb
 	if err := g.log.WaitBulk(ctx); err != nil {
 		return 0, err
 	}
-	event, err := g.decide(ctx, s, auditlog.Set, r.Fields, r.Why)
+	event, _, err := g.decide(ctx, s, auditlog.Set, r.Fields, r.Why)
 	if err != nil {
 		return 0, err
 	}

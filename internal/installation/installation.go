@@ -23,6 +23,7 @@ import (
 
 	"azekura/access"
 	"azekura/auditlog"
+	"azekura/cases"
 	"azekura/gate"
 	"azekura/internal/db"
 	"azekura/internal/jobs"
@@ -93,7 +94,7 @@ type CreateOptions struct {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(auditlog.Migrations, keyring.Migrations, access.Migrations, register.Migrations, keyrotation.Migrations)
+	return slices.Concat(auditlog.Migrations, keyring.Migrations, access.Migrations, register.Migrations, keyrotation.Migrations, cases.Migrations)
 }
 
 // Create makes an installation. The settings file is written last: without it
@@ -266,6 +267,7 @@ type Installation struct {
 	Signer   *auditlog.Signer
 	Log      *auditlog.Log
 	Access   *access.Directory
+	Cases    *cases.Room
 	Register *register.Store
 	Gate     *gate.Gate
 	Rotator  *keyrotation.Rotator
@@ -357,6 +359,7 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.Access = access.New(i.Log, rand.Reader)
 	i.Log.Heed(i.Access.Heed)
+	i.Cases = cases.New(i.DB, i.Ring, i.Log, i.Access, rand.Reader)
 	i.Register = register.Open(i.DB, i.Ring, i.Log)
 	if err := i.Log.Authority(ctx, i.replay); err != nil {
 		return fmt.Errorf("rebuild what was granted from the log: %w", err)
@@ -367,7 +370,11 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	if err := i.Register.Guard(ctx); err != nil {
 		return err
 	}
-	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Register)
+	if err := i.Cases.Load(ctx); err != nil {
+		return err
+	}
+	i.keepCases()
+	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Cases, i.Register)
 	i.onClose(func() error { i.Gate.Close(); return nil })
 	if err := i.startRotator(ctx, keys, wrapper); err != nil {
 		return err
@@ -390,7 +397,7 @@ func TradeMemoryForTime() (back func()) {
 
 // replay hands an event of authority to those whose state it is.
 func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e))
+	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }
