@@ -7,9 +7,3 @@ func (d *Directory) Member(id string) (Staff, bool) {
 	staff, ok := d.staff[id]
 	return staff, ok
 }
-
-// Staff is the id of the session's staff member.
-func (s Session) Staff() string { return s.staff }
-
-// Office is the office of the session's staff member.
-func (s Session) Office() string { return s.office }

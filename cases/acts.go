@@ -101,8 +101,8 @@ func (r *Room) mayHave(b By, staff, office string) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("staff member %w", access.ErrNotFound)
-	case !slices.Contains(mayWork, to.Role):
-		return refuse("role", "the role %s works on no cases", to.Role)
+	case !slices.ContainsFunc(r.access.RolesOf(staff), func(role string) bool { return slices.Contains(mayWork, role) }):
+		return refuse("role", "that staff member has no role that works on cases")
 	case to.Office != office:
 		return refuse("office", "the case is of another office than that staff member")
 	}

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -221,8 +222,11 @@ func (r *Room) record(ctx context.Context, en auditlog.Entry) (auditlog.Receipt,
 	defer r.flow.RUnlock()
 	receipts, err := r.log.Record(context.WithoutCancel(ctx), en)
 	if err != nil {
-		// It may be in the log all the same: committed, and not signed yet.
-		r.unsure.Store(true)
+		// It may be in the log all the same: committed, and not signed yet. What a
+		// judge refused isn't.
+		if errors.Is(err, auditlog.ErrNotRecorded) || errors.Is(err, auditlog.ErrStopped) {
+			r.unsure.Store(true)
+		}
 		return auditlog.Receipt{}, err
 	}
 	e := en.Events[0]
