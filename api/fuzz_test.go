@@ -17,7 +17,8 @@ import (
 // fuzzed are the operations that take a body, but for those that take the name
 // of a file on this machine.
 var fuzzed = []string{"/v1/read", "/v1/check", "/v1/search", "/v1/change", "/operator/staff", "/operator/devices", "/operator/sessions",
-	"/operator/exposure", "/operator/shred", "/operator/log/verify"}
+	"/operator/exposure", "/operator/shred", "/operator/log/verify", "/v1/cases", "/v1/cases/assign", "/v1/cases/identify", "/v1/cases/wait",
+	"/v1/cases/task", "/v1/cases/note", "/v1/cases/close", "/v1/cases/reopen", "/v1/cases/list", "/v1/cases/show"}
 
 // statuses are those that an operation may answer with, whatever it is sent.
 // 503 isn't among them: nothing is wrong with the log or the database.
@@ -39,6 +40,10 @@ func FuzzBodies(f *testing.F) {
 		4: `{"id":"s-2","role":"caseworker","office":"o-1"}`, 5: `{"id":"d-2","office":"o-1"}`, 6: `{"staff":"s-1","device":"d-1","minutes":5}`,
 		7: `{"device":"d-1","since":"2026-01-01T00:00:00Z","format":"csv","language":"ja","zone":"Asia/Tokyo"}`,
 		8: `{"ref":"A0000020","purpose":"death","case":"K-1","confirm":"destroy"}`, 9: `{}`,
+		10: `{"kind":"call"}`, 11: `{"case":"C-0000000000000","staff":"s-1"}`, 12: `{"case":"C-0000000000000","ref":"A0000001","document":"passport"}`,
+		13: `{"case":"C-0000000000000","waiting":true}`, 14: `{"case":"C-0000000000000","kind":"call-back","due":"2027-01-01"}`,
+		15: `{"case":"C-0000000000000","text":"a\nb"}`, 16: `{"case":"C-0000000000000","outcome":"done"}`, 17: `{"case":"C-0000000000000"}`,
+		18: `{"limit":5}`, 19: `{"case":"C-0000000000000","notes":true}`,
 	} {
 		f.Add(uint8(at), body)
 	}
