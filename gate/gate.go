@@ -294,8 +294,8 @@ func (g *Gate) miss(ctx context.Context, event auditlog.Event, by string) error 
 
 var caseCode = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$`)
 
-// mayOpen are the roles that open records. The administrator isn't among them.
-var mayOpen = []string{"caseworker", "supervisor"}
+// openers are the roles that open records. The administrator isn't among them.
+var openers = []string{"caseworker", "supervisor"}
 
 // decide checks the request's form, asks the role and the case, and returns the
 // event with who, on what and why filled in, and what the case said. It is where
@@ -306,21 +306,8 @@ func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Act
 		return auditlog.Event{}, none, err
 	}
 	event := s.Stamp(auditlog.Event{Action: action, Purpose: why.Purpose, Case: why.Case, Request: why.Request})
-	if err := g.access.MayOpen(s); err != nil {
-		event.Action, event.Outcome = auditlog.Deny, "touch"
-		event.Detail = []byte(`{"asked":"` + action.String() + `"}`)
-		if _, err := g.log.RecordOne(ctx, event); err != nil {
-			return auditlog.Event{}, err
-		}
-		return auditlog.Event{}, err
-	}
-	if !slices.Contains(mayOpen, s.Role()) {
-		event.Action, event.Outcome = auditlog.Deny, "role"
-		event.Detail = []byte(`{"asked":"` + action.String() + `"}`)
-		if _, err := g.log.RecordOne(ctx, event); err != nil {
-			return auditlog.Event{}, none, err
-		}
-		return auditlog.Event{}, none, fmt.Errorf("%w: the role %s opens no records", ErrDenied, s.Role())
+	if err := g.mayOpen(ctx, s, event); err != nil {
+		return auditlog.Event{}, none, err
 	}
 	on, err := g.cases.Ask(s, why.Case, why.Purpose)
 	if err == nil {
@@ -330,6 +317,25 @@ func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Act
 		return auditlog.Event{}, none, g.denied(ctx, event, err)
 	}
 	return event, on, nil
+}
+
+// mayOpen asks for a touch where the session is on step-up, and for a role that opens.
+func (g *Gate) mayOpen(ctx context.Context, s access.Session, event auditlog.Event) error {
+	refuse := func(outcome string, why error) error {
+		event.Outcome, event.Detail = outcome, []byte(`{"asked":"`+event.Action.String()+`"}`)
+		event.Action = auditlog.Deny
+		if _, err := g.log.RecordOne(ctx, event); err != nil {
+			return err
+		}
+		return why
+	}
+	if err := g.access.MayOpen(s); err != nil {
+		return refuse("touch", err)
+	}
+	if !slices.Contains(openers, s.Role()) {
+		return refuse("role", fmt.Errorf("%w: the role %s opens no records", ErrDenied, s.Role()))
+	}
+	return nil
 }
 
 // form refuses a request that isn't of the form it must have, or comes without a live

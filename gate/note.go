@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"azekura/access"
+	"azekura/auditlog"
 	"azekura/cases"
 	"azekura/keyring"
 
@@ -63,7 +65,17 @@ func (g *Gate) WriteNote(ctx context.Context, b cases.By, code, participant, tex
 // ReadNotes opens a case's notes, each participant's against the receipt of an event
 // about them.
 func (g *Gate) ReadNotes(ctx context.Context, b cases.By, code string) ([]cases.Note, error) {
-	if err := g.log.MayOpen(); err != nil {
+	if !b.Session.Live() {
+		return nil, access.ErrNoSession
+	}
+	if err := errors.Join(g.access.Still(b.Session), g.log.MayOpen()); err != nil {
+		return nil, err
+	}
+	if !cases.IsCode(code) {
+		return nil, cases.ErrNotFound
+	}
+	event := b.Session.Stamp(auditlog.Event{Action: auditlog.Case, Case: code, Request: b.Request})
+	if err := g.mayOpen(ctx, b.Session, event); err != nil {
 		return nil, err
 	}
 	found, err := g.cases.SealedNotes(ctx, b, code)
