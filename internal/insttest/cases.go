@@ -1,15 +1,36 @@
 package insttest
 
 import (
+	"path/filepath"
 	"testing"
 
 	"azekura/access"
 	"azekura/cases"
 	"azekura/gate"
+	"azekura/internal/db"
 	"azekura/internal/installation"
 	"azekura/population"
 	"azekura/register/field"
 )
+
+// Raw is a connection of full rights to a closed installation's database, as its
+// administrator has one.
+func Raw(t testing.TB, dir string) db.DB {
+	t.Helper()
+	c, err := installation.ReadConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := c.Database
+	if url == "" {
+		url = filepath.Join(dir, "azekura.db")
+	}
+	d, err := db.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
 
 // OpenCase opens a case of a kind for a session's staff member, about nobody yet.
 func OpenCase(t testing.TB, i *installation.Installation, s access.Session, kind cases.Kind) string {
