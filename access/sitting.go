@@ -301,3 +301,25 @@ func (d *Directory) End(ctx context.Context, o Officer, id auditlog.Session) (Se
 func (d *Directory) SessionsOf(staff string) []SessionInfo {
 	return slices.DeleteFunc(d.Sessions(), func(s SessionInfo) bool { return s.Staff != staff })
 }
+
+// Refusal is a sign-in that failed.
+type Refusal struct {
+	Staff  string // whom it was for, where that is known
+	Device string
+	Via    string
+	Why    string // one word
+	Passed int    // failures before it that weren't recorded
+}
+
+// Refuse records a sign-in that failed.
+func (d *Directory) Refuse(ctx context.Context, r Refusal) error {
+	if d.Known(r.Staff, "") != nil {
+		r.Staff = "" // what a stranger wrote stays out of the log
+	}
+	_, err := d.log.RecordOne(ctx, auditlog.Event{Action: auditlog.Deny, Outcome: "signin", Staff: r.Staff, Device: r.Device, Detail: detail(struct {
+		Via    string `json:"via"`
+		Why    string `json:"why"`
+		Passed int    `json:"passed,omitempty"`
+	}{r.Via, r.Why, r.Passed})})
+	return err
+}
