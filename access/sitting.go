@@ -19,10 +19,9 @@ const (
 
 // Rules bound the sessions that staff sign in to.
 type Rules struct {
-	Lasts   time.Duration // from the sign-in to the end
-	Idle    time.Duration // since its last use
-	AtOnce  int           // of one staff member
-	Machine bool          // whether the operator may open sessions of programs' accounts alone
+	Lasts  time.Duration // from the sign-in to the end
+	Idle   time.Duration // since its last use
+	AtOnce int           // of one staff member
 }
 
 // DefaultRules are those of an installation that says nothing else.

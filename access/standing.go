@@ -150,6 +150,13 @@ func (d *Directory) AddMachine(ctx context.Context, id, role, office string) (St
 	return d.addStaff(ctx, granted{Grants: "staff", Staff: id, Role: role, Office: office, Machine: true})
 }
 
+// IsMachine tells whether a staff member is a program's account.
+func (d *Directory) IsMachine(staff string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.staff[staff].Machine
+}
+
 // SetRoles gives a staff member these roles and no others.
 func (d *Directory) SetRoles(ctx context.Context, o Officer, staff string, roles []string) (Staff, error) {
 	if err := checkRoles(roles); err != nil {

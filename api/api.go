@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/signin"
 	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/auditlog/export"
@@ -57,6 +58,7 @@ type Server struct {
 	// logError hears of errors that are told to nobody else.
 	logError func(request string, err error)
 	log      *http.ServeMux // the audit log's public side
+	signIn   *signin.Server // nil where the settings have none
 	long     chan struct{}  // holds a place for each long answer that is under way
 }
 
@@ -71,6 +73,7 @@ var errLong = errors.New("other exports or proofs are under way; try again when 
 func New(inst *installation.Installation, logError func(request string, err error)) *Server {
 	s := &Server{inst: inst, logError: logError, long: make(chan struct{}, maxLong)}
 	s.log = s.publicLog()
+	s.startSignIn()
 	return s
 }
 
@@ -81,7 +84,9 @@ func (s *Server) Staff() http.Handler {
 	s.addCases(api)
 	s.addAuditor(api)
 	s.addContainByStaff(api)
-	return s.guard(mux, described)
+	s.addPeople(api)
+	s.addSignIn(mux)
+	return s.sameSite(s.guard(mux, described))
 }
 
 // Operator is both sides, for the installation's own socket.
@@ -91,6 +96,8 @@ func (s *Server) Operator() http.Handler {
 	s.addCases(api)
 	s.addAuditor(api)
 	s.addContainByStaff(api)
+	s.addPeople(api)
+	s.addPeopleOperator(api)
 	s.addOperator(api)
 	s.addContain(api)
 	s.addKeys(api)
@@ -111,17 +118,21 @@ func (s *Server) mux(title string) (*http.ServeMux, huma.API) {
 	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strict}
 	config.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"session": {Type: "http", Scheme: "bearer", Description: "A session's token, from azekura session open."},
+		"session": {Type: "http", Scheme: "bearer", Description: "A session's token, from a sign-in, or of a program's account from azekura session open."},
 	}
 	return mux, humago.New(mux, config)
 }
 
-// Auth carries a session's token.
+// Auth carries a session's token: in a header, or in a browser's cookie.
 type Auth struct {
 	Authorization string `header:"Authorization" doc:"Bearer and the session's token"`
+	Cookie        string `cookie:"__Host-azekura" doc:"the session's token, as a sign-in leaves it in a browser"`
 }
 
 func (s *Server) session(a Auth) (access.Session, error) {
+	if a.Authorization == "" && a.Cookie != "" {
+		return s.inst.Access.Authenticate(a.Cookie)
+	}
 	scheme, token, ok := strings.Cut(a.Authorization, " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") { // RFC 9110, 11.1
 		return access.Session{}, access.ErrNoSession

@@ -22,6 +22,8 @@ type NewStaff struct {
 	ID     string `json:"id" maxLength:"32"`
 	Role   string `json:"role" maxLength:"32"`
 	Office string `json:"office" maxLength:"32"`
+	// Machine makes it a program's account.
+	Machine bool `json:"machine,omitempty" doc:"a program's account, whose sessions the operator opens; nobody signs in to it"`
 }
 
 // NewDevice adds a device.
@@ -90,7 +92,11 @@ type LogHead struct {
 func (s *Server) addOperator(api huma.API) {
 	type none struct{}
 	post(s, api, "/operator/staff", "add-staff", "Add a staff member", false, seenThrough(s, func(ctx context.Context, in *body[NewStaff]) (*body[access.Staff], error) {
-		added, err := s.inst.Access.AddStaff(ctx, in.Body.ID, in.Body.Role, in.Body.Office)
+		add := s.inst.Access.AddStaff
+		if in.Body.Machine {
+			add = s.inst.Access.AddMachine
+		}
+		added, err := add(ctx, in.Body.ID, in.Body.Role, in.Body.Office)
 		return &body[access.Staff]{added}, err
 	}))
 	get(s, api, "/operator/staff", "list-staff", "List the staff", false, func(context.Context, *none) (*body[[]access.Staff], error) {
@@ -119,7 +125,12 @@ func (s *Server) addOperator(api huma.API) {
 	get(s, api, "/operator/log", "log-head", "The log's last signed head", false, s.logHead)
 }
 
+// openSession opens one that nobody signs in to. Once staff sign in, the operator
+// opens it for a program's account only: a person's would be the person's act.
 func (s *Server) openSession(ctx context.Context, in *body[NewSession]) (*body[OpenedSession], error) {
+	if s.inst.Config.SignIn != nil && !s.inst.Access.IsMachine(in.Body.Staff) {
+		return nil, fmt.Errorf("%w: staff sign in themselves here; a session that the operator opens is for a program's account (azekura staff add --machine)", errOperator)
+	}
 	info, token, err := s.inst.Access.OpenSession(ctx, in.Body.Staff, in.Body.Device, time.Duration(in.Body.Minutes)*time.Minute)
 	return &body[OpenedSession]{OpenedSession{info, token}}, err
 }

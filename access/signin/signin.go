@@ -58,6 +58,9 @@ type Settings struct {
 	Minutes     int `json:"minutes,omitempty"`
 	IdleMinutes int `json:"idle_minutes,omitempty"`
 	AtOnce      int `json:"at_once,omitempty"`
+	// Device is the one that every connection is taken to end at, for as long as
+	// connections carry no certificate that says it.
+	Device string `json:"device,omitempty"`
 	// Provider is the agency's own OpenID provider; nil for passkeys alone.
 	Provider *ProviderSettings `json:"provider,omitempty"`
 }

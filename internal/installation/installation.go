@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/signin"
 	"azekura/auditlog"
 	"azekura/cases"
 	"azekura/gate"
@@ -63,6 +64,8 @@ type Config struct {
 	Freeze *FreezeRule `json:"freeze,omitempty"`
 	// Verify says when everything is verified each day; nil is at 3 o'clock.
 	Verify *Nightly `json:"verify,omitempty"`
+	// SignIn is how staff sign in; nil where only the operator opens sessions.
+	SignIn *signin.Settings `json:"sign_in,omitempty"`
 	// MadeUp marks a demo or a drill: its people are made up, and only there
 	// do the demo's shortcuts work.
 	MadeUp bool `json:"made_up,omitempty"`
