@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) staffCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "staff", Short: "Add and list staff members"}
+	cmd := &cobra.Command{Use: "staff", Short: "Add staff members, their roles, deputies and passkeys"}
 	in := api.NewStaff{}
 	add := &cobra.Command{
 		Use:   "add ID",
@@ -29,15 +29,17 @@ func (a *app) staffCommand() *cobra.Command {
 				if err := c.Do(ctx, http.MethodPost, "/operator/staff", in, &s); err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "staff %s, %s, office %s (event %d)\n", s.ID, s.Role, s.Office, s.Event)
+				fmt.Fprintf(cmd.OutOrStdout(), "staff %s, %s, office %s (event %d)\n", s.ID, rolesOf(s), s.Office, s.Event)
 				return nil
 			})
 		},
 	}
 	add.Flags().StringVar(&in.Role, "role", "caseworker", "caseworker, supervisor, payment-officer, security-officer, auditor or administrator")
 	add.Flags().StringVar(&in.Office, "office", "main", "the office's code")
+	add.Flags().BoolVar(&in.Machine, "machine", false, "a program's account: you open its sessions, and nobody signs in to it")
+	cmd.AddCommand(a.officerCommands()...)
 	cmd.AddCommand(add, listCommand(a, "the staff", "/operator/staff", func(w io.Writer, s access.Staff) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tevent %d\n", s.ID, s.Role, s.Office, s.Added.Format(time.RFC3339), s.Event)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tevent %d\n", s.ID, rolesOf(s), s.Office, s.Added.Format(time.RFC3339), s.Event)
 	}))
 	return cmd
 }
@@ -76,8 +78,10 @@ func (a *app) sessionCommand() *cobra.Command {
 			state = "closed " + s.Closed.Format(time.RFC3339)
 		} else if time.Now().After(s.Expires) {
 			state = "ended " + s.Expires.Format(time.RFC3339)
+		} else if s.Idles != nil && time.Now().After(*s.Idles) {
+			state = "idle since " + s.Used.Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tevent %d\n", s.ID, s.Staff, s.Device, state, s.Event)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tby %s\tevent %d\n", s.ID, s.Staff, s.Device, state, s.Via, s.Event)
 	}), &cobra.Command{
 		Use:   "close SESSION",
 		Short: "End a session at once",
@@ -102,8 +106,13 @@ func (a *app) sessionOpenCommand() *cobra.Command {
 	var save string
 	cmd := &cobra.Command{
 		Use:   "open --staff S --device D",
-		Short: "Open a session and print its token, once",
-		Args:  cobra.NoArgs,
+		Short: "Open a session that nobody signs in to, and print its token, once",
+		Long: `Open a session that nobody signs in to, and print its token, once.
+
+It is for programs' accounts (azekura staff add --machine) and for trying things
+out. Where staff sign in themselves, it opens for a program's account alone. The
+session is an event of the log like every other, and doesn't idle out.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if lasts < time.Minute || lasts > access.MaxSession {
 				return fmt.Errorf("--for is from 1m to %s", access.MaxSession)

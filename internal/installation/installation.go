@@ -316,6 +316,11 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	if i.Config, err = ReadConfig(i.Dir); err != nil {
 		return err
 	}
+	if i.Config.SignIn != nil {
+		if err := i.Config.SignIn.Check(); err != nil {
+			return fmt.Errorf("read %s: %w", configFile, err)
+		}
+	}
 	if err := i.Config.settleFolders(i.Dir); err != nil {
 		return err
 	}

@@ -1,7 +1,25 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that Azekura's tests need. Does nothing when all
-# are there; without the rights to install, says what is missing and stops.
+# Installs the Debian packages that Azekura's tests need, and the OpenID provider
+# that the sign-in's are run against, into a cache folder. Does nothing when all are
+# there; without the rights to install, says what is missing and stops.
 set -euo pipefail
+
+# modules brings the provider's modules, by its lock file and no others.
+modules() {
+  local from=access/signin/testdata/provider to
+  from="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/$from"
+  to="${XDG_CACHE_HOME:-$HOME/.cache}/azekura/oidc-provider-$(sha256sum "$from/package-lock.json" | cut -c1-12)"
+  [ ! -d "$to/node_modules" ] || return 0
+  if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+    echo "The sign-in's tests need Node 20 or newer; this is $(node --version). Install one and put it first in PATH." >&2
+    exit 1
+  fi
+  rm -rf "$to.new"
+  mkdir -p "$to.new"
+  cp "$from/package.json" "$from/package-lock.json" "$to.new/"
+  (cd "$to.new" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+  mv "$to.new" "$to"
+}
 
 missing=()
 program() { command -v "$1" >/dev/null || missing+=("${@:2}"); } # program, its packages
@@ -10,10 +28,16 @@ program make make
 program git git                # the rules read the list of tracked files
 program gcc gcc libc6-dev      # for the race detector; Azekura itself needs no C
 program ipcrm util-linux
+program chromium chromium      # the sign-in's pages, with a virtual authenticator
+program node nodejs
+program npm npm
 if [ -z "${AZEKURA_PG_BIN:-}" ] && ! compgen -G '/usr/lib/postgresql/*/bin/pgbench' >/dev/null; then
   missing+=(postgresql)
 fi
-[ ${#missing[@]} -gt 0 ] || exit 0
+if [ ${#missing[@]} -eq 0 ]; then
+  modules
+  exit 0
+fi
 
 install=(apt-get install -y --no-install-recommends "${missing[@]}")
 stop() {
@@ -37,3 +61,4 @@ trap '"${as_root[@]}" rm -f "$conf"' EXIT
 echo 'create_main_cluster = false' | "${as_root[@]}" tee "$conf" >/dev/null
 "${as_root[@]}" apt-get -q update
 "${as_root[@]}" "${install[@]:0:1}" -q -o DPkg::Lock::Timeout=300 "${install[@]:1}"
+modules
