@@ -23,6 +23,17 @@ var operatorOperations = []string{
 	"POST /operator/sessions", "POST /operator/sessions/{id}/close", "POST /operator/shred", "POST /operator/staff", "POST /operator/verify",
 }
 
+// peopleOperations are what officers do about staff, and containedOperations are of
+// containment on the operator's socket.
+var (
+	peopleOperations = []string{"GET /v1/people/deputies", "GET /v1/people/passkeys", "GET /v1/people/sessions", "GET /v1/people/staff",
+		"POST /v1/people/close-session", "POST /v1/people/code", "POST /v1/people/deputy", "POST /v1/people/deputy-end", "POST /v1/people/remove",
+		"POST /v1/people/reset", "POST /v1/people/roles", "POST /v1/people/vouch"}
+	peopleOperatorOperations = []string{"GET /operator/people/deputies", "GET /operator/people/passkeys", "POST /operator/people/code", "POST /operator/people/deputy",
+		"POST /operator/people/deputy-end", "POST /operator/people/remove", "POST /operator/people/roles", "POST /operator/people/vouch"}
+	containedOperations = []string{"GET /operator/contained", "POST /operator/contain", "POST /operator/release", "POST /operator/release/proposal"}
+)
+
 // document is the part of OpenAPI 3.1 that we hold ours to.
 type document struct {
 	OpenAPI string
@@ -46,12 +57,14 @@ type document struct {
 
 func TestOpenAPI(t *testing.T) {
 	o := newOffice(t, insttest.Open(t, insttest.New(t, "sqlite")))
-	all := slices.Concat(staffOperations, operatorOperations)
+	staff := slices.Concat(staffOperations, peopleOperations)
+	all := slices.Concat(staff, operatorOperations, peopleOperatorOperations, containedOperations)
+	slices.Sort(staff)
 	slices.Sort(all)
 	for name, c := range map[string]struct {
 		handler http.Handler
 		want    []string
-	}{"staff": {o.staff, staffOperations}, "operator": {o.server.Operator(), all}} {
+	}{"staff": {o.staff, staff}, "operator": {o.server.Operator(), all}} {
 		t.Run(name, func(t *testing.T) {
 			r := o.request(http.MethodGet, "/openapi.json", "")
 			r.Header.Del("Authorization")
