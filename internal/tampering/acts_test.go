@@ -55,6 +55,7 @@ func acts() []act {
 	list = append(list, versions()...)
 	list = append(list, indexRows()...)
 	list = append(list, jobRows()...)
+	list = append(list, caseRows()...)
 	list = append(list, members()...)
 	list = append(list, keys()...)
 	return append(list, whole()...)
@@ -282,6 +283,24 @@ func (o *office) jobArgs() (args string) {
 	}
 	o.ok(o.raw.QueryRow(o.Context(), "SELECT "+column+" FROM river_job ORDER BY id LIMIT 1", nil, &args))
 	return args
+}
+
+// caseRows are what open cases are made from at a start, with the log's lines after.
+func caseRows() []act {
+	of := []string{"case_file", "case_snapshot"}
+	by := []string{byCases}
+	return []act{
+		{on: "cases", what: "edit", tables: of, by: by, says: "case_",
+			do: func(o *office, _ int) { o.exec("UPDATE case_file SET idx = idx + 1") }},
+		{on: "cases", what: "delete", tables: of, by: by, says: "case_snapshot",
+			do: func(o *office, _ int) { o.exec("DELETE FROM case_file") }},
+		{on: "cases", what: "insert", tables: of, by: by, says: "case_",
+			do: func(o *office, _ int) {
+				o.exec("INSERT INTO case_file (log_id, case_no, state, idx, body, mac) SELECT log_id, 7, state, idx, body, mac FROM case_file")
+			}},
+		{on: "cases", what: "move the snapshot on", tables: of, by: by, says: "case_snapshot",
+			do: func(o *office, _ int) { o.exec("UPDATE case_snapshot SET at_size = at_size + 1") }},
+	}
 }
 
 func indexRows() []act {

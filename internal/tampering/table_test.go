@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"azekura/auditlog"
+	"azekura/cases"
 	"azekura/gate"
 	"azekura/internal/db"
 	"azekura/internal/installation"
@@ -92,6 +93,9 @@ func newOffice(t *testing.T, engine string) *office {
 	o.ok(err)
 	_, err = o.i.Gate.Shred(t.Context(), s, gate.Who{Participant: o.ids[o.shred]}, o.why)
 	o.ok(err)
+	_, err = o.i.Cases.Open(t.Context(), cases.By{Session: s}, cases.Call, "")
+	o.ok(err)
+	o.ok(o.i.Cases.Write(t.Context()))
 	for o.i.Log.Committed() < 300 {
 		_, err := o.read(int(o.i.Log.Committed()) % 50)
 		o.ok(err)
@@ -202,6 +206,7 @@ const (
 	byVerify = "verify"
 	byWatch  = "every minute"
 	byStart  = "the next start"
+	byCases  = "the next start, by an alarm"
 	byImport = "the next import"
 	byJob    = "its turn"
 	noEffect = "no effect"
@@ -253,6 +258,15 @@ func (o *office) find(by string, person int) string {
 			return ""
 		}
 		return err.Error()
+	case byCases:
+		before := len(o.alarmsOn("case_file")) + len(o.alarmsOn("case_snapshot"))
+		o.close()
+		o.open()
+		list := append(o.alarmsOn("case_file"), o.alarmsOn("case_snapshot")...)
+		if len(list) == before {
+			return ""
+		}
+		return list[len(list)-1].String()
 	case noEffect:
 		o.close()
 		o.open()
