@@ -290,15 +290,15 @@ func caseRows() []act {
 	of := []string{"case_file", "case_snapshot"}
 	by := []string{byCases}
 	return []act{
-		{on: "cases", what: "edit", tables: of, by: by, says: "case_",
+		{on: "cases", what: "edit", tables: of, stopped: true, by: by, says: "case_",
 			do: func(o *office, _ int) { o.exec("UPDATE case_file SET idx = idx + 1") }},
-		{on: "cases", what: "delete", tables: of, by: by, says: "case_snapshot",
+		{on: "cases", what: "delete", tables: of, stopped: true, by: by, says: "case_snapshot",
 			do: func(o *office, _ int) { o.exec("DELETE FROM case_file") }},
-		{on: "cases", what: "insert", tables: of, by: by, says: "case_",
+		{on: "cases", what: "insert", tables: of, stopped: true, by: by, says: "case_",
 			do: func(o *office, _ int) {
 				o.exec("INSERT INTO case_file (log_id, case_no, state, idx, body, mac) SELECT log_id, 7, state, idx, body, mac FROM case_file")
 			}},
-		{on: "cases", what: "move the snapshot on", tables: of, by: by, says: "case_snapshot",
+		{on: "cases", what: "move the snapshot on", tables: of, stopped: true, by: by, says: "case_snapshot",
 			do: func(o *office, _ int) { o.exec("UPDATE case_snapshot SET at_size = at_size + 1") }},
 	}
 }
