@@ -18,10 +18,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"azekura/access"
+	"azekura/access/budget"
 	"azekura/access/signin"
 	"azekura/approval"
 	"azekura/auditlog"
@@ -147,6 +149,8 @@ var statuses = []struct {
 	status int
 }{
 	{access.ErrNoSession, http.StatusUnauthorized},
+	{budget.ErrSpent, http.StatusTooManyRequests},
+	{auditlog.ErrJudge, http.StatusServiceUnavailable},
 	{gate.ErrDenied, http.StatusForbidden},
 	{access.ErrTouch, http.StatusForbidden},
 	{access.ErrRefused, http.StatusForbidden},
@@ -200,6 +204,11 @@ func (s *Server) problem(ctx context.Context, err error) error {
 		if known.status == http.StatusUnauthorized {
 			return huma.ErrorWithHeaders(huma.NewError(known.status, message), http.Header{"WWW-Authenticate": {"Bearer"}})
 		}
+		var spent *budget.Refused
+		if errors.As(err, &spent) {
+			wait := max(1, int64(spent.Frees.Sub(s.inst.Log.Now()).Seconds())+1)
+			return huma.ErrorWithHeaders(huma.NewError(known.status, spent.Error()), http.Header{"Retry-After": {strconv.FormatInt(wait, 10)}})
+		}
 		return huma.NewError(known.status, message)
 	}
 	s.logError(request(ctx), err)
@@ -224,7 +233,7 @@ func register1[In, Out any](s *Server, api huma.API, method, path, id, summary s
 		Errors: []int{http.StatusUnprocessableEntity, http.StatusServiceUnavailable}}
 	if secured {
 		op.Security = []map[string][]string{{"session": {}}}
-		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound)
+		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests)
 	}
 	huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
 		ctx, cancel := context.WithTimeout(ctx, maxWait)

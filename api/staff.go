@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"azekura/access/budget"
 	"azekura/gate"
 	"azekura/register/field"
 	"azekura/register/value"
@@ -118,6 +119,8 @@ type ReadAnswer struct {
 	Version     int64  `json:"version"`
 	Event       int64  `json:"event" doc:"the opening's index in the audit log"`
 	Values      Values `json:"values"`
+	// Budget is there when less than a fifth is left.
+	Budget *budget.Left `json:"budget,omitempty" doc:"what is left of the budget that is nearest its end, when less than a fifth is"`
 }
 
 // CheckRequest asks whether a field is what a caller says.
@@ -200,7 +203,8 @@ func (s *Server) read(ctx context.Context, in *staffInput[ReadRequest]) (*body[R
 	if err != nil {
 		return nil, err
 	}
-	return &body[ReadAnswer]{ReadAnswer{Participant: a.Participant.String(), Version: a.Version, Event: a.Event, Values: values(a.Values)}}, nil
+	return &body[ReadAnswer]{ReadAnswer{Participant: a.Participant.String(), Version: a.Version, Event: a.Event, Values: values(a.Values),
+		Budget: s.inst.Budgets.Near(session.Staff(), session.Role(), session.Device(), in.Body.Purpose, s.inst.Log.Now())}}, nil
 }
 
 func fields(names []string) (field.Set, error) {

@@ -70,7 +70,9 @@ func (l *Log) Heed(f func(Event)) {
 // Appoint sets the judges of the log, who are asked in turn, after telling each
 // what was recorded before: from what it saved, then from the log's own lines,
 // which count only if they give the log's root. Nothing is recorded meanwhile.
-// It is called once, before the log is used.
+// It is called once, before the log is used. After an error nothing is opened any
+// more, for what the judges would say is unknown; all else is recorded, so that
+// who verifies the log, and contains, can work.
 func (l *Log) Appoint(ctx context.Context, judges ...Judge) error {
 	l.bench.Lock()
 	defer l.bench.Unlock()
@@ -79,6 +81,7 @@ func (l *Log) Appoint(ctx context.Context, judges ...Judge) error {
 	}
 	told, err := l.remind(ctx, judges)
 	if err != nil {
+		l.unjudged = err
 		return fmt.Errorf("rebuild from the log what its rules go by: %w", err)
 	}
 	l.judges = judges
@@ -101,6 +104,11 @@ func (l *Log) judge(e *entry) {
 	if freezes(e.Events) {
 		return // nothing may follow it
 	}
+	if l.unjudged != nil && opens(e.Events) {
+		e.refused = fmt.Errorf("%w: what was recorded before can't be read back", ErrJudge)
+		e.recorded = []Event{denial(e.Events, Verdict{Outcome: "failed", Detail: json.RawMessage(`{"failed":"log"}`)})}
+		return
+	}
 	for _, j := range l.judges {
 		v := ask(j, e.recorded)
 		if v.Refuse != nil && e.refused == nil {
@@ -116,6 +124,17 @@ func (l *Log) judge(e *entry) {
 	if e.refused == nil {
 		e.Events = e.recorded[:len(e.Events):len(e.Events)]
 	}
+}
+
+// opens tells whether an entry's receipts open anything.
+func opens(events []Event) bool {
+	for i := range events {
+		e := &events[i]
+		if e.Opened() != 0 || e.Action == Index || e.Set != nil && e.Set.Inside {
+			return true
+		}
+	}
+	return false
 }
 
 // ask asks one judge. One that fails, or adds what can't be recorded, refuses.

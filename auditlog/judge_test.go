@@ -283,5 +283,10 @@ func TestEditedLineIsNotRecounted(t *testing.T) {
 		if err := in.log.Appoint(t.Context(), &counter{limit: 1}); !errors.Is(err, auditlog.ErrSigner) {
 			t.Fatalf("got %v", err)
 		}
+		if _, err := in.log.RecordOne(t.Context(), event(person(1), 1)); !errors.Is(err, auditlog.ErrJudge) {
+			t.Fatalf("an opening that nobody can judge: %v", err)
+		}
+		_, err := in.log.RecordOne(t.Context(), auditlog.Event{Action: auditlog.Alarm, Outcome: "found"})
+		ok(t, err)
 	})
 }

@@ -70,11 +70,13 @@ type Log struct {
 
 	alarms alarms
 
-	bench   sync.Mutex // held while a batch is decided and committed
-	judges  []Judge
-	heeding []func(Event)
-	saved   int64 // how much of the log is in what the judges saved last
-	saving  atomic.Bool
+	bench  sync.Mutex // held while a batch is decided and committed
+	judges []Judge
+	// unjudged is why nobody can say what the judges would
+	unjudged error
+	heeding  []func(Event)
+	saved    int64 // how much of the log is in what the judges saved last
+	saving   atomic.Bool
 
 	committed atomic.Int64 // events committed; what a reader now sees at least
 	stopped   atomic.Pointer[error]

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"azekura/access/budget"
 	"azekura/internal/installation"
 	"azekura/keyring/root"
 )
@@ -37,7 +38,7 @@ func (b *bench) newRoom(ctx context.Context, engine string) (*room, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := installation.CreateOptions{Passphrase: passphrase, WorkFactor: 10}
+	o := installation.CreateOptions{Passphrase: passphrase, WorkFactor: 10, Budgets: budget.Unlimited()}
 	if engine == postgresql {
 		r.database, o.Database = name, url
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/budget"
 	"azekura/access/signin"
 	"azekura/auditlog"
 	"azekura/cases"
@@ -94,6 +95,7 @@ type CreateOptions struct {
 	Recovery   string
 	WorkFactor int
 	Transit    *root.TransitConfig // instead of a file
+	Budgets    []budget.Limit      // besides the defaults; they stand in the log's first event
 }
 
 func migrations() []db.Migration {
@@ -133,7 +135,7 @@ func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
 	if err := auditlog.CreateSigner(signerFolder(dir), c.Origin); err != nil {
 		return c, fmt.Errorf("make the signer: %w", err)
 	}
-	if err := c.fill(ctx, dir, o.Owner, wrapper); err != nil {
+	if err := c.fill(ctx, dir, o, wrapper); err != nil {
 		return c, err
 	}
 	if err := errors.Join(writeIdentity(dir, "operator.key", operatorKey), writeIdentity(dir, incidentFile, incidentKey)); err != nil {
@@ -160,9 +162,9 @@ func (c *Config) complete() (operatorKey, incidentKey string, err error) {
 }
 
 // fill makes the tables and the domain keys, and the log's first event.
-func (c *Config) fill(ctx context.Context, dir, owner string, wrapper wrapping.Wrapper) error {
-	if owner != "" {
-		if err := Migrate(ctx, owner); err != nil {
+func (c *Config) fill(ctx context.Context, dir string, o CreateOptions, wrapper wrapping.Wrapper) error {
+	if o.Owner != "" {
+		if err := Migrate(ctx, o.Owner); err != nil {
 			return err
 		}
 	}
@@ -193,7 +195,12 @@ func (c *Config) fill(ctx context.Context, dir, owner string, wrapper wrapping.W
 	if err != nil {
 		return err
 	}
-	first, err := json.Marshal(map[string]string{"installation": c.Origin, "log_key": signer.VerifierKey(), "guards": register.Guarded})
+	first, err := json.Marshal(struct {
+		Guards       string         `json:"guards"`
+		Installation string         `json:"installation"`
+		Limits       []budget.Limit `json:"limits,omitempty"`
+		LogKey       string         `json:"log_key"`
+	}{register.Guarded, c.Origin, o.Budgets, signer.VerifierKey()})
 	if err == nil {
 		_, err = log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "init", Detail: first})
 	}
@@ -271,6 +278,7 @@ type Installation struct {
 	Log      *auditlog.Log
 	Access   *access.Directory
 	Cases    *cases.Room
+	Budgets  *budget.Book
 	Register *register.Store
 	Gate     *gate.Gate
 	Rotator  *keyrotation.Rotator
@@ -376,6 +384,9 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 		return err
 	}
 	if err := i.Register.Guard(ctx); err != nil {
+		return err
+	}
+	if err := i.appoint(ctx); err != nil {
 		return err
 	}
 	if err := i.Cases.Load(ctx); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/budget"
 	"azekura/internal/installation"
 	"azekura/internal/pgtest"
 	"azekura/keyring"
@@ -46,11 +47,12 @@ func New(t testing.TB, engine string) string {
 	return NewAt(t, url)
 }
 
-// NewAt makes one on the database of a URL, or on SQLite where it is empty.
+// NewAt makes one on the database of a URL, or on SQLite where it is empty. Its
+// budgets have no limits until a test sets some.
 func NewAt(t testing.TB, url string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "installation")
-	o := installation.CreateOptions{Database: url, Passphrase: passphrase, WorkFactor: 10, MadeUp: true}
+	o := installation.CreateOptions{Database: url, Passphrase: passphrase, WorkFactor: 10, MadeUp: true, Budgets: budget.Unlimited()}
 	if _, err := installation.Create(t.Context(), dir, o); err != nil {
 		t.Fatal(err)
 	}
