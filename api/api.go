@@ -87,6 +87,7 @@ func (s *Server) Staff() http.Handler {
 	s.addAuditor(api)
 	s.addContainByStaff(api)
 	s.addPeople(api)
+	s.addBudgetByStaff(api)
 	s.addSignIn(mux)
 	return s.sameSite(s.guard(mux, described))
 }
@@ -100,8 +101,10 @@ func (s *Server) Operator() http.Handler {
 	s.addContainByStaff(api)
 	s.addPeople(api)
 	s.addPeopleOperator(api)
+	s.addBudgetByStaff(api)
 	s.addOperator(api)
 	s.addContain(api)
+	s.addBudget(api)
 	s.addKeys(api)
 	s.addReports(api)
 	s.addLeak(api)

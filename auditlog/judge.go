@@ -226,3 +226,15 @@ func (b *batch) drop() {
 		e.decided, e.Events, e.Tx, e.Finish, e.Set = true, e.recorded, nil, nil, nil
 	}
 }
+
+// Recorded calls f with every event under the signed head, those of the logs
+// before too, in order. What f made of them counts only if the answer is nil.
+func (l *Log) Recorded(ctx context.Context, f func(*Event)) error {
+	size, root := l.signer.Head()
+	for _, of := range append(l.signer.Past(), Past{LogID: l.id, Size: size, Root: root}) {
+		if err := replay(ctx, l.db, of, 0, func(e *Event, _ int64) { f(e) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

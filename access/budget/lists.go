@@ -115,3 +115,17 @@ func (b *Book) Near(staff, role, device, purpose string, now time.Time) *Left {
 	}
 	return nearest
 }
+
+// DayOf is how many participants a staff member's budget of a day has without
+// what is added to it; below 0 is without a limit.
+func (b *Book) DayOf(staff string, roles []string) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	role := ""
+	if len(roles) > 0 {
+		role = roles[0]
+	}
+	plain := b.rules
+	plain.extras = nil
+	return plain.limits(Subject{Staff, staff}, role, b.clock)[1].Persons
+}
