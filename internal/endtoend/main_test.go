@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"azekura/access/budget"
 	"azekura/internal/installation"
 	"azekura/internal/insttest"
 	"azekura/internal/pgtest"
@@ -72,7 +73,7 @@ func newAgency(t *testing.T, parent, database string, people int64) *agency {
 	if err := os.WriteFile(a.passphrase, []byte(passphrase+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o := installation.CreateOptions{Database: database, Passphrase: []byte(passphrase), WorkFactor: 10}
+	o := installation.CreateOptions{Database: database, Passphrase: []byte(passphrase), WorkFactor: 10, Budgets: budget.Unlimited()}
 	if _, err := installation.Create(t.Context(), a.dir, o); err != nil {
 		t.Fatal(err)
 	}
