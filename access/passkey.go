@@ -135,7 +135,7 @@ func (d *Directory) first(o Officer, staff string) error {
 	of := d.staff[staff]
 	switch {
 	case d.settled:
-		return fmt.Errorf("%w: an administrator and a security officer have passkeys, so they do this now; if both lost theirs, azekura signin reopen takes two approvers", ErrRefused)
+		return fmt.Errorf("%w: an administrator and a security officer have passkeys, so an administrator makes codes and a security officer or a supervisor vouches (give their session's token with --token-file)", ErrRefused)
 	case !slices.Contains(of.own(), "administrator") && !slices.Contains(of.own(), "security-officer"):
 		return fmt.Errorf("%w: the operator enrols the first administrator and the first security officer only; they enrol the others", ErrRefused)
 	}

@@ -57,7 +57,7 @@ func newPeople() people {
 
 // ofPeople is the detail of an event about staff.
 type ofPeople struct {
-	Grants string    `json:"grants"` // roles, deputy, deputy-end, code, passkey, vouch, passkeys-removed, touch, reopen
+	Grants string    `json:"grants"` // roles, deputy, deputy-end, code, passkey, vouch, passkeys-removed, touch
 	Staff  string    `json:"staff,omitempty"`
 	Roles  []string  `json:"roles,omitempty"`
 	Left   bool      `json:"left,omitempty"`
@@ -72,13 +72,12 @@ type ofPeople struct {
 	Hash   []byte    `json:"hash,omitempty"` // a code's SHA-256
 	Via    string    `json:"via,omitempty"`
 	Count  uint32    `json:"count,omitempty"`
-	Note   string    `json:"approval,omitempty"`
 }
 
 // replayPeople lets an event about staff count; mu is held.
 func (d *Directory) replayPeople(grants string, e auditlog.Event) error {
 	switch grants {
-	case "roles", "deputy", "deputy-end", "code", "passkey", "vouch", "passkeys-removed", "touch", "reopen":
+	case "roles", "deputy", "deputy-end", "code", "passkey", "vouch", "passkeys-removed", "touch":
 	default:
 		return nil // another room's
 	}
@@ -100,8 +99,6 @@ func (d *Directory) replayPeople(grants string, e auditlog.Event) error {
 			row.touch(e.Time)
 			d.counted(row.staff, row.key, g.Count)
 		}
-	case "reopen":
-		d.settled = false
 	default:
 		d.replayKeys(grants, g, e, at)
 	}
