@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"azekura/api"
@@ -82,18 +83,19 @@ func (a *app) leakCloseCommand() *cobra.Command {
 }
 
 func (a *app) leakScanCommand() *cobra.Command {
-	var index, out string
+	var index, out, passwords string
 	var o scan.Options
 	cmd := &cobra.Command{
 		Use:   "scan PATH... --index FILE [-o DIR | --json]",
 		Short: "Say which participants and which fields are in files, where, and how sure it is",
 		Long: `scan reads files and folders and looks for the people of an index in them. It needs
 the index and the case's key, which it asks the installation for against an event;
-it sees pseudonyms only.
+it sees pseudonyms only. PDFs are read with Debian's pdftotext, where it is installed.
 
 With -o it writes findings.ndjson (one line a participant and field set),
 ledger.ndjson (what became of every range of every file) and summary.json into a
-folder, and goes on where it was if it was interrupted. With --json it prints the
+folder, and goes on where it was if it was interrupted. What was locked then is read
+again if --passwords is given. With --json it prints the
 findings, otherwise the summary.
 
 Grades: A the number and one more field; B name and birth or address that nobody
@@ -103,9 +105,13 @@ else shares, and a third field; C likely; D a number alone; ambiguous; conflict.
 	asJSON := jsonFlag(cmd)
 	cmd.Flags().StringVar(&index, "index", "", "the index's file")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "a folder for the results, made if it isn't there")
+	cmd.Flags().StringVar(&passwords, "passwords", "", "a file with a password a line, to try on locked archives and PDFs")
 	cmd.Flags().IntVar(&o.Workers, "workers", 0, "how many files and blocks are scanned at once; one a processor otherwise")
 	_ = cmd.MarkFlagRequired("index") // the flag exists
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		if o.Passwords, err = readPasswords(passwords); err != nil {
+			return err
+		}
 		x, err := a.openIndex(cmd, index)
 		if err != nil {
 			return err
@@ -132,6 +138,28 @@ else shares, and a third field; C likely; D a number alone; ambiguous; conflict.
 		return errors.Join(err, x.Close())
 	}
 	return cmd
+}
+
+// mostPasswords bounds a list: each is tried on each locked file.
+const mostPasswords = 10_000
+
+func readPasswords(path string) (list []string, err error) {
+	if path == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the passwords: %w", err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			list = append(list, line)
+		}
+	}
+	if len(list) > mostPasswords {
+		return nil, fmt.Errorf("the file has %d passwords; at most %d are tried", len(list), mostPasswords)
+	}
+	return list, nil
 }
 
 // openIndex opens an index with its case's key, which it asks for.

@@ -31,6 +31,10 @@ program ipcrm util-linux
 program chromium chromium      # the sign-in's pages, with a virtual authenticator
 program node nodejs
 program npm npm
+program pdftotext poppler-utils poppler-data # what the leak scan reads PDFs with
+program zip zip                # locked archives, as people make them
+program 7z p7zip-full
+[ -e /usr/share/fonts/opentype/ipaexfont-gothic/ipaexg.ttf ] || missing+=(fonts-ipaexfont-gothic) # for PDFs with names in them
 if [ -z "${AZEKURA_PG_BIN:-}" ] && ! compgen -G '/usr/lib/postgresql/*/bin/pgbench' >/dev/null; then
   missing+=(postgresql)
 fi

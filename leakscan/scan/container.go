@@ -119,8 +119,16 @@ func (w *work) member(in *input, f *zip.File) error {
 		w.ledger = append(w.ledger, Entry{Path: path, To: int64(min(f.CompressedSize64, 1<<62)), State: s, Reason: why})
 	}
 	if f.Flags&1 != 0 {
-		put(Encrypted, "takes a password")
-		return nil
+		r, err := w.unlock(f)
+		switch {
+		case errors.Is(err, errPassword):
+			put(Encrypted, "takes a password")
+			return nil
+		case err != nil:
+			return err
+		}
+		w.any(w.input(path, r, -1, in.depth+1))
+		return w.ctx.Err()
 	}
 	r, err := f.Open()
 	if errors.Is(err, zip.ErrAlgorithm) {

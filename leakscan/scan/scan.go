@@ -37,6 +37,8 @@ type Options struct {
 	Paths   []string
 	Workers int    // 0: one a processor
 	Limits  Limits // the zero value: DefaultLimits
+	// Passwords are tried on what is locked: archives, their members, PDFs.
+	Passwords []string
 	// Journal is a file that keeps what was done, so that a scan which was
 	// interrupted goes on where it was; "" for none.
 	Journal string
@@ -61,6 +63,12 @@ type done struct {
 	Modified int64
 	Ledger   []Entry
 	Parts    []donePart
+}
+
+// locked says whether something in it took a password: one that was given since may
+// open it.
+func (d *done) locked() bool {
+	return slices.ContainsFunc(d.Ledger, func(e Entry) bool { return e.State == Encrypted })
 }
 
 type donePart struct {
@@ -177,7 +185,7 @@ func (r *runner) all(ctx context.Context, files []file) ([]done, error) {
 	var workers sync.WaitGroup
 	for range r.o.Workers {
 		workers.Go(func() {
-			w := &work{ctx: ctx, index: r.index, pool: r.pool, limits: r.o.Limits, temp: r.temp, workers: r.o.Workers,
+			w := &work{ctx: ctx, index: r.index, pool: r.pool, limits: r.o.Limits, temp: r.temp, workers: r.o.Workers, passwords: r.o.Passwords,
 				read: func(n int64) { r.o.Progress(r.read.Add(n), r.total) }}
 			for i := range next {
 				if err := r.one(w, files[i], &results[i]); err != nil {
@@ -208,7 +216,7 @@ feed:
 
 // one scans a file, unless the journal has it.
 func (r *runner) one(w *work, f file, to *done) error {
-	if d, ok := r.journal.find(f); ok {
+	if d, ok := r.journal.find(f); ok && (len(r.o.Passwords) == 0 || !d.locked()) {
 		*to = d
 		w.read(f.size)
 		return nil

@@ -72,18 +72,20 @@ type placed struct {
 
 // work is one file being scanned, with all that lies in it.
 type work struct {
-	ctx     context.Context
-	index   *leakscan.Index
-	pool    chan *matcher
-	limits  Limits
-	left    int64 // bytes that may still be unpacked
-	until   time.Time
-	temp    string
-	ledger  []Entry
-	parts   []placed
-	read    func(int64) // hears of bytes of the file that were read
-	workers int
-	own     [2]*matcher // for tries, and for what is read in one go
+	ctx    context.Context
+	index  *leakscan.Index
+	pool   chan *matcher
+	limits Limits
+	left   int64 // bytes that may still be unpacked
+	until  time.Time
+	temp   string
+	// passwords are tried on what is locked, in order.
+	passwords []string
+	ledger    []Entry
+	parts     []placed
+	read      func(int64) // hears of bytes of the file that were read
+	workers   int
+	own       [2]*matcher // for tries, and for what is read in one go
 }
 
 // matcher is one of the file's own, for what doesn't go through the pool: so
@@ -166,14 +168,14 @@ func init() {
 		{"gzip", prefix("\x1f\x8b\x08"), (*work).gzip},
 		{"zstd", prefix("\x28\xb5\x2f\xfd"), (*work).zstd},
 		{"tar", func(h []byte) bool { return len(h) > 262 && string(h[257:262]) == "ustar" }, (*work).tar},
-		{"7z", prefix("7z\xbc\xaf\x27\x1c"), nil},
-		{"rar", prefix("Rar!\x1a\x07"), nil},
+		{"7z", prefix("7z\xbc\xaf\x27\x1c"), (*work).sevenZip},
+		{"rar", prefix("Rar!\x1a\x07"), (*work).rar},
 		{"lzh", func(h []byte) bool {
 			return len(h) > 7 && string(h[2:5]) == "-lh" && h[6] == '-'
 		}, nil},
-		{"bzip2", prefix("BZh"), nil},
-		{"xz", prefix("\xfd7zXZ\x00"), nil},
-		{"pdf", prefix("%PDF-"), nil},
+		{"bzip2", prefix("BZh"), (*work).bzip2},
+		{"xz", prefix("\xfd7zXZ\x00"), (*work).xz},
+		{"pdf", prefix("%PDF-"), (*work).pdf},
 		{"ole", prefix("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), nil}, // XLS, DOC, PPT, MSG
 		{"sqlite", prefix("SQLite format 3\x00"), nil},
 		{"pst", prefix("!BDN"), nil},
@@ -222,6 +224,8 @@ func (w *work) any(in *input) {
 		return
 	case errors.Is(e, errPassword):
 		entry.State, entry.Reason = Encrypted, e.Error()
+	case errors.Is(e, errNoPDF), errors.Is(e, errNoText):
+		entry.State, entry.Reason = Unsupported, e.Error()
 	default:
 		entry.State, entry.Reason = Failed, reason(e)
 		if entry.Records > 0 || len(w.ledger) > at+1 {
@@ -235,7 +239,7 @@ var errPassword = errors.New("encrypted")
 
 // reason is an error without what it may quote of the file.
 func reason(err error) string {
-	for _, known := range []error{errBudget, errTime, errNested, errDepth, errSyntax, errLong, errShared, io.ErrUnexpectedEOF} {
+	for _, known := range []error{errBudget, errTime, errNested, errDepth, errSyntax, errLong, errShared, errNoPDF, errPDFText, errNoText, io.ErrUnexpectedEOF} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
