@@ -18,11 +18,11 @@ import (
 // counter is a judge that lets so many reads pass and no more, refuses
 // participant 1,000,666's with an alarm and a containment, and fails at 1,000,013's.
 type counter struct {
-	limit          int
-	reads, noted   atomic.Int64
-	pendingReads   int64
-	pendingNoted   int64
-	loaded, failed atomic.Bool
+	limit        int
+	reads, noted atomic.Int64
+	pendingReads int64
+	pendingNoted int64
+	loaded       atomic.Bool
 }
 
 var errSpent = errors.New("spent")
@@ -235,12 +235,12 @@ func TestJudgeThatFailsRefuses(t *testing.T) {
 // TestJudgeRemembers starts anew from the lines alone, and from what was saved.
 func TestJudgeRemembers(t *testing.T) {
 	onBoth(t, func(t *testing.T, in *installation) {
-		c := in.judged(t, 1<<30)
+		in.judged(t, 1<<30)
 		in.record(t, 700)
 		in.stop(t)
 		for _, saved := range []bool{false, true} {
 			in.start(t)
-			c = in.judged(t, 1<<30)
+			c := in.judged(t, 1<<30)
 			if c.loaded.Load() != saved {
 				t.Fatalf("loaded is %t, not %t", c.loaded.Load(), saved)
 			}
@@ -257,7 +257,8 @@ func TestJudgeRemembers(t *testing.T) {
 		for _, sql := range []string{"UPDATE log_memory SET bytes = mac", "UPDATE log_memory SET parts = 2"} {
 			in.start(t)
 			mustExec(t, in.d, sql)
-			if c = in.judged(t, 1<<30); c.loaded.Load() {
+			c := in.judged(t, 1<<30)
+			if c.loaded.Load() {
 				t.Fatal("what nobody vouches for was taken up")
 			}
 			c.recount(t, in)

@@ -10,8 +10,6 @@ import (
 
 	"azekura/auditlog"
 	"azekura/register/field"
-
-	"github.com/google/uuid"
 )
 
 // act is the detail of a case's event.
@@ -255,6 +253,3 @@ func (st *state) change(f *file, a *act, e *auditlog.Event) error {
 	}
 	return nil
 }
-
-// has tells whether the case is about a participant.
-func (f *file) has(id uuid.UUID) bool { p := f.person(id); return p != nil && p.About }
