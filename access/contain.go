@@ -84,7 +84,7 @@ func newStops() stops {
 // stop is the detail of an event that contains, or of one that releases.
 type stop struct {
 	Contains string  `json:"contains,omitempty"`
-	Grants   string  `json:"grants,omitempty"` // "release"
+	Grants   string  `json:"grants,omitempty"` // "release" or "end-step-up"
 	Target   *Target `json:"target,omitempty"`
 	StepUp   bool    `json:"step_up,omitempty"`
 	Why      string  `json:"why,omitempty"`
@@ -156,7 +156,9 @@ func (s *stops) release(e *auditlog.Event) error {
 	if err := json.Unmarshal(e.Detail, &c); err != nil || c.Target == nil {
 		return errors.New("it releases something that this program doesn't know of")
 	}
-	delete(s.now, *c.Target)
+	if c.Grants != "end-step-up" {
+		delete(s.now, *c.Target)
+	}
 	delete(s.touch, *c.Target)
 	return nil
 }

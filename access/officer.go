@@ -84,6 +84,12 @@ func (d *Directory) denied(ctx context.Context, o Officer, what, target string, 
 	return refused
 }
 
+// Refused records what another room refuses to an officer, and returns the
+// refusal: an attempt at what isn't theirs to grant is a sign.
+func (d *Directory) Refused(ctx context.Context, o Officer, what, target string, refused error) error {
+	return d.denied(ctx, o, what, target, refused)
+}
+
 func either(roles []string) string {
 	text := ""
 	for i, r := range roles {

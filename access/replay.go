@@ -95,7 +95,7 @@ func (d *Directory) replayGrant(e auditlog.Event) error {
 			row.hash = [sha256.Size]byte(g.Token)
 			d.tokens[row.hash] = row
 		}
-	case "release":
+	case "release", "end-step-up":
 		return d.stops.release(&e)
 	default:
 		return d.replayPeople(g.Grants, e)

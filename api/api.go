@@ -153,6 +153,7 @@ var statuses = []struct {
 }{
 	{access.ErrNoSession, http.StatusUnauthorized},
 	{budget.ErrSpent, http.StatusTooManyRequests},
+	{budget.ErrAdded, http.StatusConflict},
 	{auditlog.ErrJudge, http.StatusServiceUnavailable},
 	{gate.ErrDenied, http.StatusForbidden},
 	{access.ErrTouch, http.StatusForbidden},

@@ -35,6 +35,11 @@ func (s *Server) addContain(api huma.API) {
 			c, err := s.inst.Access.Contain(ctx, access.Operator(), in.Body.Target, in.Body.Why)
 			return &body[access.Contained]{c}, err
 		}))
+	post(s, api, "/operator/step-up/end", "end-step-up", "End a step-up", false,
+		seenThrough(s, func(ctx context.Context, in *body[NewContain]) (*body[access.Target], error) {
+			t, err := s.inst.Access.EndStepUp(ctx, access.Operator(), in.Body.Target, in.Body.Why)
+			return &body[access.Target]{t}, err
+		}))
 	get(s, api, "/operator/contained", "list-contained", "List what is contained", false,
 		func(context.Context, *struct{}) (*body[[]access.Contained], error) {
 			return &body[[]access.Contained]{s.inst.Access.Contained()}, nil
@@ -63,5 +68,14 @@ func (s *Server) addContainByStaff(api huma.API) {
 				return nil, fmt.Errorf("contain: %w", err)
 			}
 			return &body[access.Contained]{c}, nil
+		})
+	post(s, api, "/v1/step-up/end", "end-step-up-by-session", "End a step-up, as the security officer whose session it is", true,
+		func(ctx context.Context, in *staffInput[NewContain]) (*body[access.Target], error) {
+			session, err := s.session(in.Auth)
+			if err != nil {
+				return nil, err
+			}
+			t, err := s.inst.Access.EndStepUp(ctx, session.Officer(), in.Body.Target, in.Body.Why)
+			return &body[access.Target]{t}, err
 		})
 }

@@ -24,6 +24,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +34,11 @@ import (
 
 // ErrSpent refuses an opening that is past a budget; the refusal is in the log.
 var ErrSpent = errors.New("the budget is used up")
+
+// ErrAdded refuses what a supervisor adds to a budget that something is added to
+// already. It is decided in the commit that would add it, so that of supervisors
+// at once one is heard.
+var ErrAdded = errors.New("something is added to this budget already; wait until it ends, or let two people raise the budget (azekura budget surge)")
 
 // Kind is what a line of the book belongs to.
 type Kind string
@@ -139,6 +145,7 @@ type Book struct {
 	rules   rules
 	pending []undo
 	changed []func() // takes back what the pending events did to rules
+	swept   uint32   // when idle lines were dropped
 }
 
 // New makes an empty book with the default limits.
@@ -176,6 +183,10 @@ func (b *Book) Judge(events []auditlog.Event) auditlog.Verdict {
 	var needs []need
 	for i := range events {
 		e := &events[i]
+		if e.Action == auditlog.Grant && b.rules.added(e) {
+			detail, _ := json.Marshal(map[string]string{"asked": "budget"})
+			return auditlog.Verdict{Refuse: ErrAdded, Outcome: "refused", Detail: detail}
+		}
 		c := chargeOf(e)
 		if c.none() {
 			continue
@@ -317,4 +328,27 @@ func (b *Book) Settle(committed bool) {
 		}
 	}
 	b.pending, b.changed = b.pending[:0], nil
+	if b.clock-b.swept >= Windows[0] {
+		b.sweep()
+	}
+}
+
+// sweep drops what no longer counts: the lines of those who opened nothing for
+// thirty days, and what was added to budgets until a time that is over. So the
+// book is no larger than what its windows hold. Nothing may be pending, since what
+// is taken back holds on to its line.
+func (b *Book) sweep() {
+	b.swept = b.clock
+	for s, l := range b.lines {
+		l.advance(b.clock, &b.people)
+		if l.from[len(Windows)-1] == len(l.touches) {
+			delete(b.lines, s)
+		}
+	}
+	for s, list := range b.rules.extras {
+		alive := slices.DeleteFunc(slices.Clone(list), func(x Extra) bool { return x.Until.Unix() <= int64(b.clock) })
+		if b.rules.extras[s] = alive; len(alive) == 0 {
+			delete(b.rules.extras, s)
+		}
+	}
 }

@@ -248,3 +248,64 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestIdleIsDropped: whoever opened nothing for thirty days takes no memory, nor does
+// what was added until long ago; and taking a batch back doesn't meet a dropped line.
+func TestIdleIsDropped(t *testing.T) {
+	b := book(t, Limit{Kind: Staff, Max: Limits{{-1, -1}, {-1, -1}, {-1, -1}}})
+	for n := range 500 {
+		e := read(n+1, n, start)
+		e.Device, e.Purpose = fmt.Sprint("pc-", n), fmt.Sprint("p-", n)
+		if err := b.takeIn(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := ExtraEvent(Extra{Subject: Subject{Staff, "s-0"}, Persons: 1, Until: time.Unix(start+100, 0), By: "s-9"})
+	x.Time = start * 1e6
+	b.Note(&x)
+	b.Settle(true)
+	later := start + int(Windows[2])
+	for _, committed := range []bool{false, true} {
+		if err := b.takeIn(read(7, 1, later)); err != nil {
+			t.Fatal(err)
+		}
+		b.Settle(committed)
+	}
+	if len(b.lines) != 4 || len(b.people.ids) != 1 || len(b.rules.extras) != 0 {
+		t.Fatalf("%d lines, %d participants and %d extras are held", len(b.lines), len(b.people.ids), len(b.rules.extras))
+	}
+	want := recount([]auditlog.Event{read(7, 1, later)}, b.clock)
+	for s, used := range b.used() {
+		if used != want[s] {
+			t.Fatalf("%v counts %v, not %v", s, used, want[s])
+		}
+	}
+}
+
+// TestOneExtraAtATime: what is added to a budget that something is added to is
+// refused, in one batch too, until that ends; a surge stands beside it.
+func TestOneExtraAtATime(t *testing.T) {
+	b := book(t)
+	add := func(at int, approval string) error {
+		e := ExtraEvent(Extra{Subject: Subject{Staff, "s-0"}, Persons: 1, Until: time.Unix(start+100, 0), By: "s-9", Approval: approval})
+		e.Time = int64(at) * 1e6
+		return b.takeIn(e)
+	}
+	if err := add(start, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(start, ""); !errors.Is(err, ErrAdded) {
+		t.Fatalf("a second one in the same batch: %v", err)
+	}
+	b.Settle(false)
+	if err := add(start, ""); err != nil {
+		t.Fatalf("after the first wasn't committed: %v", err)
+	}
+	b.Settle(true)
+	if err := add(start+99, ""); !errors.Is(err, ErrAdded) {
+		t.Fatalf("a second one later: %v", err)
+	}
+	if err := errors.Join(add(start+99, "signed"), add(start+100, "")); err != nil {
+		t.Fatal(err)
+	}
+}

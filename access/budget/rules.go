@@ -144,6 +144,17 @@ func ExtraEvent(x Extra) auditlog.Event {
 	return auditlog.Event{Action: auditlog.Grant, Outcome: "ok", Detail: detail}
 }
 
+// added tells whether a grant would add to a budget that a person added to
+// already and that is still added to. A surge, which two people approved, may
+// stand beside it.
+func (r *rules) added(e *auditlog.Event) bool {
+	var n noted
+	if json.Unmarshal(e.Detail, &n) != nil || n.Grants != "budget-extra" || n.Extra == nil || n.Extra.Approval != "" {
+		return false
+	}
+	return slices.ContainsFunc(r.extras[n.Extra.Subject], func(x Extra) bool { return x.Approval == "" && x.Until.UnixMicro() > e.Time })
+}
+
 // note takes in an event, and returns how to take it back. What it can't read is
 // another room's.
 func (r *rules) note(e *auditlog.Event) (back func()) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"azekura/access"
@@ -76,6 +77,44 @@ opened until two people release it (azekura release). Jobs of pay day go on.`,
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\tby %s\t%s\tevent %d\n", c.Target, what, c.Since.Format(time.RFC3339), c.By, c.Why, c.Event)
 	}))
+	cmd.AddCommand(a.endStepUpCommand())
+	return cmd
+}
+
+func (a *app) endStepUpCommand() *cobra.Command {
+	var of targetFlags
+	var why string
+	cmd := &cobra.Command{
+		Use:   "end-step-up --session|--device|--staff|--office|--all --why TEXT",
+		Short: "End a step-up: a target's openings take no fresh touch any more",
+		Long: `end-step-up ends what asks each opening for a fresh touch, on one person's word:
+the operator's, or with --token-file a security officer's, after a touch of their own.
+What is contained stays so; that takes two people (azekura release).`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := of.target()
+			if err != nil {
+				return err
+			}
+			ask := func(at string) func(context.Context, *api.Client) error {
+				return func(ctx context.Context, c *api.Client) error {
+					if err := c.Do(ctx, http.MethodPost, at, api.NewContain{Target: t, Why: why}, &t); err != nil {
+						return err
+					}
+					fmt.Fprintf(cmd.OutOrStdout(), "no fresh touch is asked of: %s\n", t)
+					return nil
+				}
+			}
+			if a.tokenFile == "" && os.Getenv("AZEKURA_TOKEN") == "" {
+				return a.with(cmd, ask("/operator/step-up/end"))
+			}
+			return a.withSession(cmd, ask("/v1/step-up/end"))
+		},
+	}
+	of.add(cmd)
+	a.tokenFlag(cmd)
+	cmd.Flags().StringVar(&why, "why", "", "the reason, one line without personal data")
+	_ = cmd.MarkFlagRequired("why")
 	return cmd
 }
 

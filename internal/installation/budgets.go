@@ -128,39 +128,38 @@ func (i *Installation) ChangeBudget(ctx context.Context, file []byte) (BudgetCha
 const MaxExtra = 24 * time.Hour
 
 // AddToBudget lets a supervisor, at another device, add to a staff member's budget:
-// at most as much as a day's, once at a time.
+// at most as much as a day's, once at a time, which the budgets' own judge decides.
+// A refusal is an event.
 func (i *Installation) AddToBudget(ctx context.Context, s access.Session, staff string, persons int64, lasts time.Duration, why string) (budget.Extra, error) {
 	x := budget.Extra{Subject: budget.Subject{Kind: budget.Staff, ID: staff}, Persons: persons, Until: i.Log.Now().Add(lasts).UTC().Truncate(time.Second), Why: why, By: s.Staff()}
-	if err := i.mayAdd(s, staff); err != nil {
-		return x, err
-	}
 	if why == "" || len(why) > 200 || strings.ContainsFunc(why, unicode.IsControl) || lasts < time.Minute || lasts > MaxExtra {
 		return x, fmt.Errorf("%w: say why, in one line of up to 200 bytes, and for how long, up to %s", access.ErrInvalid, MaxExtra)
 	}
-	if most := i.Budgets.DayOf(staff, i.Access.RolesOf(staff)); persons < 1 || most >= 0 && persons > most {
-		return x, fmt.Errorf("%w: at most as many participants as the budget of a day are added, %d", access.ErrInvalid, most)
+	if err := i.Access.Known(staff, ""); err != nil {
+		return x, err
 	}
-	for _, had := range i.Budgets.Extras(i.Log.Now()) {
-		if had.Subject == x.Subject && had.Approval == "" {
-			return x, fmt.Errorf("%w: something is added to this budget until %s already", access.ErrInvalid, had.Until.Format(time.RFC3339))
+	if err := i.mayAdd(s, staff, persons); err != nil {
+		if errors.Is(err, access.ErrNoSession) {
+			return x, err
 		}
+		return x, i.Access.Refused(ctx, s.Officer(), "budget", staff, err)
 	}
 	_, err := i.Log.RecordOne(ctx, s.Stamp(budget.ExtraEvent(x)))
 	return x, err
 }
 
-func (i *Installation) mayAdd(s access.Session, staff string) error {
+func (i *Installation) mayAdd(s access.Session, staff string, persons int64) error {
 	if err := i.Access.Still(s); err != nil {
 		return err
 	}
-	if err := i.Access.Known(staff, ""); err != nil {
-		return err
-	}
+	most := i.Budgets.DayOf(staff, i.Access.RolesOf(staff))
 	switch {
 	case s.Role() != "supervisor":
 		return fmt.Errorf("%w: it takes a supervisor", access.ErrRefused)
 	case s.Staff() == staff:
 		return fmt.Errorf("%w: nobody adds to their own budget", access.ErrRefused)
+	case persons < 1 || most >= 0 && persons > most:
+		return fmt.Errorf("%w: at most as many participants as the budget of a day are added, %d", access.ErrInvalid, most)
 	}
 	for _, theirs := range i.Access.SessionsOf(staff) {
 		if theirs.Device == s.Device() {

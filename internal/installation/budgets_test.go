@@ -3,6 +3,7 @@ package installation_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"azekura/access"
 	"azekura/access/budget"
 	"azekura/auditlog"
+	"azekura/internal/installation"
 	"azekura/internal/insttest"
 	"azekura/register/field"
 
@@ -75,6 +77,65 @@ func TestBudgetHolds(t *testing.T) {
 		away, _ := insttest.Session(t, i, "s-8", "supervisor", "d-8")
 		if _, err := i.AddToBudget(t.Context(), away, "s-1", 5, time.Hour, "a fair"); !errors.Is(err, access.ErrTouch) {
 			t.Fatalf("without a touch: %v", err)
+		}
+		asked := 0
+		for _, e := range insttest.Events(t, i) {
+			if e.Action == auditlog.Deny && strings.Contains(string(e.Detail), `"asked":"budget","for":"s-1"`) {
+				asked++
+			}
+		}
+		if asked != 3 {
+			t.Fatalf("%d of 3 refusals to add are in the log", asked)
+		}
+	})
+}
+
+// TestOneSupervisorIsHeard: of supervisors who add to one budget at once, one adds;
+// the others' refusals are in the log.
+func TestOneSupervisorIsHeard(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		insttest.Session(t, i, "s-1", "caseworker", "d-1")
+		_, err := i.Log.RecordOne(t.Context(), budget.LimitsEvent([]budget.Limit{{Kind: budget.Staff, Max: budget.Limits{{Persons: 9, Points: -1}, {Persons: 9, Points: -1}, {Persons: 9, Points: -1}}}}, "test", "a test", ""))
+		must(t, err)
+		const supervisors = 8
+		sessions := make([]access.Session, supervisors)
+		for n := range sessions {
+			who, device := fmt.Sprint("v-", n), fmt.Sprint("w-", n)
+			insttest.Session(t, i, who, "supervisor", device)
+			_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: who, Via: access.ViaPasskey, Device: device}, access.DefaultRules)
+			must(t, err)
+			sessions[n], err = i.Access.Authenticate(token)
+			must(t, err)
+		}
+		if _, err := i.AddToBudget(t.Context(), sessions[0], "s-1", 10, time.Hour, "a fair"); !errors.Is(err, access.ErrInvalid) {
+			t.Fatalf("more than a day's: %v", err)
+		}
+		done := make(chan error, supervisors)
+		for _, s := range sessions {
+			go func() {
+				_, err := i.AddToBudget(t.Context(), s, "s-1", 9, time.Hour, "a fair")
+				done <- err
+			}()
+		}
+		added := 0
+		for range supervisors {
+			if err := <-done; err == nil {
+				added++
+			} else if !errors.Is(err, budget.ErrAdded) {
+				t.Error(err)
+			}
+		}
+		if list := i.Budgets.Extras(i.Log.Now()); added != 1 || len(list) != 1 || list[0].Persons != 9 {
+			t.Errorf("%d added, %+v", added, list)
+		}
+		denied := 0
+		for _, e := range insttest.Events(t, i) {
+			if e.Action == auditlog.Deny && strings.Contains(string(e.Detail), `"asked":"budget"`) {
+				denied++
+			}
+		}
+		if denied != supervisors {
+			t.Errorf("%d of %d refusals are in the log", denied, supervisors)
 		}
 	})
 }
