@@ -235,6 +235,16 @@ func (c *cell) wide(scratch *[]byte) {
 		if i+2 >= len(b) {
 			break
 		}
+		if x >= 0xE4 && x <= 0xE9 { // U+4000 to U+9FFF
+			kanji++
+			i += 3
+			continue
+		}
+		if x == 0xE3 && b[i+1] >= 0x82 && b[i+1] <= 0x83 { // U+3080 to U+30FF
+			kana++
+			i += 3
+			continue
+		}
 		r := rune(x&0x0F)<<12 | rune(b[i+1]&0x3F)<<6 | rune(b[i+2]&0x3F)
 		i += 3
 		switch {

@@ -130,27 +130,23 @@ func (s shape) table(m *matcher, b []byte, row int64) (n int64) {
 	for len(b) > 0 {
 		m.begin(row+n, true)
 		n++
-		col := int32(1)
-		for {
-			var text []byte
-			var end byte
-			if s.quotes && b[0] == '"' {
-				text, end, b = quoted(m, b, s.comma)
+		if s.quotes {
+			b = s.quotedRow(m, b)
+		} else {
+			line := b
+			if at := bytes.IndexByte(b, '\n'); at >= 0 {
+				line, b = b[:at], b[at+1:]
 			} else {
-				at := 0
-				for at < len(b) && b[at] != s.comma && b[at] != '\n' {
-					at++
-				}
-				if text = b[:at]; at < len(b) {
-					end = b[at]
-					at++
-				}
-				b = b[at:]
+				b = nil
 			}
-			m.cell(text, col)
-			col++
-			if end != s.comma || len(b) == 0 {
-				break
+			for col := int32(1); ; col++ {
+				at := bytes.IndexByte(line, s.comma)
+				if at < 0 {
+					m.cell(line, col)
+					break
+				}
+				m.cell(line[:at], col)
+				line = line[at+1:]
 			}
 		}
 		if len(m.cells) >= cellsAtOnce {
@@ -158,6 +154,32 @@ func (s shape) table(m *matcher, b []byte, row int64) (n int64) {
 		}
 	}
 	return n
+}
+
+// quotedRow cuts a row of a text in which line ends may stand in quotes, and
+// returns what follows it.
+func (s shape) quotedRow(m *matcher, b []byte) []byte {
+	for col := int32(1); ; col++ {
+		var text []byte
+		var end byte
+		if len(b) > 0 && b[0] == '"' {
+			text, end, b = quoted(m, b, s.comma)
+		} else {
+			at := 0
+			for at < len(b) && b[at] != s.comma && b[at] != '\n' {
+				at++
+			}
+			if text = b[:at]; at < len(b) {
+				end = b[at]
+				at++
+			}
+			b = b[at:]
+		}
+		m.cell(text, col)
+		if end != s.comma || len(b) == 0 {
+			return b
+		}
+	}
 }
 
 // cellsAtOnce bounds the cells that wait to be looked up together.

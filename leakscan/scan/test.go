@@ -11,11 +11,12 @@ func (j *judge) test(r *record, p *person) {
 	p.known = true
 	for n := r.from; n < r.to; n++ {
 		c := &j.m.cells[n]
+		taken := false // the cell is another field of the person's: no need to try it as the ref
 		if c.class&isNumber != 0 {
-			j.match(p, field.Number, leakscan.TagNumber, c.digits)
+			taken = j.match(p, field.Number, leakscan.TagNumber, c.digits)
 		}
-		if c.class&isPhone != 0 {
-			j.match(p, field.Phone, leakscan.TagPhone, c.digits)
+		if c.class&isPhone != 0 && p.row.Has(leakscan.TagPhone) {
+			taken = j.match(p, field.Phone, leakscan.TagPhone, c.digits) || taken
 		}
 		if c.class&isDate != 0 && !p.fields.Has(field.Birth) {
 			j.birth(p, c)
@@ -28,16 +29,16 @@ func (j *judge) test(r *record, p *person) {
 				j.match(p, field.Address, leakscan.TagAddress, j.form)
 			}
 		}
-		if c.class&isEmail != 0 {
+		if c.class&isEmail != 0 && p.row.Has(leakscan.TagEmail) {
 			j.form = normal.AppendName(j.form[:0], str(c.text))
 			j.match(p, field.Email, leakscan.TagEmail, j.form)
 		}
-		if c.class&isCode != 0 && !p.fields.Has(field.Account) {
+		if c.class&isCode != 0 && !p.fields.Has(field.Account) && p.row.Has(leakscan.TagAccount) {
 			if form := j.m.account(r, n); len(form) > 0 {
 				j.match(p, field.Account, leakscan.TagAccount, form)
 			}
 		}
-		if c.class&isRef != 0 && !p.fields.Has(field.Ref) {
+		if c.class&isRef != 0 && !taken && !p.fields.Has(field.Ref) {
 			j.form = lower(j.form[:0], c.text)
 			j.match(p, field.Ref, leakscan.TagRef, j.form)
 		}
@@ -72,7 +73,7 @@ func (j *judge) birth(p *person, c *cell) {
 // name tests a cell, by itself and with the one after it, as a name in any of
 // its writings.
 func (j *judge) name(r *record, p *person, c *cell, n int32) {
-	if c.class&isKana != 0 && !p.fields.Has(field.Kana) {
+	if c.class&isKana != 0 && !p.fields.Has(field.Kana) && p.row.Has(leakscan.TagKana) {
 		j.form = normal.AppendKana(j.form[:0], str(c.text))
 		if !j.match(p, field.Kana, leakscan.TagKana, j.form) && n+1 < r.to && joins(c, &j.m.cells[n+1]) {
 			j.form = normal.AppendKana(j.form, str(j.m.cells[n+1].text))
@@ -83,7 +84,7 @@ func (j *judge) name(r *record, p *person, c *cell, n int32) {
 		return
 	}
 	j.form = normal.AppendName(j.form[:0], str(c.text))
-	if c.text[0] < 0x80 {
+	if c.text[0] < 0x80 && p.row.Has(leakscan.TagRomaji) {
 		j.match(p, field.Romaji, leakscan.TagRomaji, j.form)
 	}
 	if !p.fields.Has(field.Name) && !j.written(p) && n+1 < r.to && joins(c, &j.m.cells[n+1]) {

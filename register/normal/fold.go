@@ -56,6 +56,13 @@ func folded(s string) bool {
 func quick(out []byte, s string, m mode) (_ []byte, dashes, ok bool) {
 	prev := rune(0) // the last rune written
 	for i := 0; i < len(s); {
+		if n := unchanged(s[i:]); n > 0 {
+			out = append(out, s[i:i+n]...)
+			prev, _ = utf8.DecodeLastRuneInString(s[:i+n])
+			if i += n; i == len(s) {
+				break
+			}
+		}
 		var r rune
 		if c := s[i]; c < utf8.RuneSelf {
 			i++
@@ -97,6 +104,29 @@ func quick(out []byte, s string, m mode) (_ []byte, dashes, ok bool) {
 		out, prev = utf8.AppendRune(out, r), r
 	}
 	return out, dashes, true
+}
+
+// unchanged is how many bytes at the head of s no rule changes: what most names are
+// made of, kanji of one drawing and large katakana.
+func unchanged(s string) (n int) {
+	for n+2 < len(s) {
+		switch lead := s[n]; {
+		case lead >= 0xE4 && lead <= 0xE9: // U+4000 to U+9FFF; what lies below U+4E00 is in no table
+			r := rune(lead&0x0F)<<12 | rune(s[n+1]&0x3F)<<6 | rune(s[n+2]&0x3F)
+			if s[n+1]&0xC0 != 0x80 || s[n+2]&0xC0 != 0x80 || r < 0x4E00 || inTables[r/64]&(1<<(r%64)) != 0 {
+				return n
+			}
+		case lead == 0xE3 && (s[n+1] == 0x82 || s[n+1] == 0x83):
+			r := rune(0x3000) | rune(s[n+1]&0x3F)<<6 | rune(s[n+2]&0x3F)
+			if s[n+2]&0xC0 != 0x80 || r < 0x30A1 || r > 0x30F6 || largeKana[r-0x30A1]+0x60 != r {
+				return n
+			}
+		default:
+			return n
+		}
+		n += 3
+	}
+	return n
 }
 
 func longOrHyphen(prev rune) rune {
