@@ -10,8 +10,8 @@ modules() {
   from="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/$from"
   to="${XDG_CACHE_HOME:-$HOME/.cache}/azekura/oidc-provider-$(sha256sum "$from/package-lock.json" | cut -c1-12)"
   [ ! -d "$to/node_modules" ] || return 0
-  if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
-    echo "The sign-in's tests need Node 20 or newer; this is $(node --version). Install one and put it first in PATH." >&2
+  if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 18 ]; then
+    echo "The sign-in's tests need Node 18 or newer; this is $(node --version). Install one and put it first in PATH." >&2
     exit 1
   fi
   rm -rf "$to.new"
