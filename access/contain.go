@@ -188,11 +188,30 @@ func (d *Directory) contained(row *sessionRow) bool {
 	if len(d.stops.before) == 0 {
 		return false
 	}
+	if d.now(row) {
+		return true
+	}
 	for _, t := range d.about(row) {
-		if _, now := d.stops.now[t]; now {
+		if at, was := d.stops.before[t]; was && !row.opened.After(at) {
 			return true
 		}
-		if at, was := d.stops.before[t]; was && !row.opened.After(at) {
+	}
+	return false
+}
+
+// stopped tells whether a session of a staff member at a device would be stopped
+// from its beginning. The caller holds grants.
+func (d *Directory) stopped(staff, device string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.now(&sessionRow{staff: staff, device: device})
+}
+
+// now tells whether anything about a session is contained at this moment; mu is
+// held.
+func (d *Directory) now(row *sessionRow) bool {
+	for _, t := range d.about(row) {
+		if _, is := d.stops.now[t]; is {
 			return true
 		}
 	}

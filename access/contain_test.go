@@ -1,6 +1,9 @@
 package access_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -86,10 +89,8 @@ func TestRelease(t *testing.T) {
 		if _, err := i.Access.Release(t.Context(), i.Config.Origin, approval.Approved{}); !errors.Is(err, approval.ErrNotApproved) {
 			t.Fatalf("nobody's approval gives %v", err)
 		}
-		_, again, err := i.Access.OpenSession(t.Context(), "s-1", "d-1", time.Hour)
-		must(t, err)
-		if _, err := i.Access.Authenticate(again); !errors.Is(err, access.ErrContained) {
-			t.Fatalf("a session that was opened meanwhile hears %v", err)
+		if _, _, err := i.Access.OpenSession(t.Context(), "s-1", "d-1", time.Hour); !errors.Is(err, access.ErrContained) {
+			t.Fatalf("one that would open meanwhile hears %v", err)
 		}
 		file, err := i.ProposeRelease(target, "cleaned", "op-1", time.Hour)
 		must(t, err)
@@ -122,6 +123,78 @@ func TestRelease(t *testing.T) {
 			t.Fatalf("an old approval of a new containment gives %v", err)
 		}
 	})
+}
+
+// TestContainedOpensNothing: who is contained opens no new session, by whatever way,
+// at once and after a restart; a session that is in the log behind the containment
+// all the same is over, and its release doesn't wake it. Others open theirs.
+func TestContainedOpensNothing(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		for kind, id := range map[string]string{access.TheStaff: "s-1", access.TheDevice: "d-1", access.TheOffice: "o-1", access.All: ""} {
+			dir := insttest.New(t, engine)
+			i, err := insttest.OpenDir(t.Context(), dir)
+			must(t, err)
+			sit(t, i, "s-1", "d-1", "o-1")
+			sit(t, i, "s-2", "d-2", "o-2")
+			must(t, second(i.Access.Contain(t.Context(), access.Operator(), access.Target{Kind: kind, ID: id}, "a test")))
+			late := auditlog.Session(77)
+			hash := sha256.Sum256([]byte("late"))
+			must(t, second(i.Log.RecordOne(t.Context(), auditlog.Event{Action: auditlog.Grant, Outcome: "ok", Staff: "s-1", Device: "d-1", Role: "caseworker", Session: late,
+				Detail: json.RawMessage(fmt.Sprintf(`{"grants":"session","expires":%q,"token":%q}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339), base64.StdEncoding.EncodeToString(hash[:])))})))
+			for _, when := range []string{"at once", "after a restart"} {
+				for _, via := range []string{access.ViaPasskey, access.ViaOIDC, "operator"} {
+					if err := open(t, i, "s-1", "d-1", via); !errors.Is(err, access.ErrContained) || !errors.Is(err, access.ErrNoSession) {
+						t.Errorf("%s, %s by %s: %v", kind, when, via, err)
+					}
+					if err := open(t, i, "s-2", "d-2", via); (err != nil) != (kind == access.All) {
+						t.Errorf("%s, %s by %s: the other office hears %v", kind, when, via, err)
+					}
+				}
+				must(t, i.Close())
+				i, err = insttest.OpenDir(t.Context(), dir)
+				must(t, err)
+			}
+			release(t, i, access.Target{Kind: kind, ID: id})
+			if _, err := i.Access.Authenticate("late"); !errors.Is(err, access.ErrNoSession) {
+				t.Errorf("%s: a session that was opened under it wakes: %v", kind, err)
+			}
+			must(t, open(t, i, "s-1", "d-1", access.ViaPasskey))
+			must(t, i.Close())
+		}
+	})
+}
+
+func open(t *testing.T, i *installation.Installation, staff, device, via string) error {
+	t.Helper()
+	if via == "operator" {
+		_, _, err := i.Access.OpenSession(t.Context(), staff, device, time.Hour)
+		return err
+	}
+	_, _, err := i.Access.SignIn(t.Context(), access.Proof{Staff: staff, Device: device, Via: via}, access.DefaultRules)
+	return err
+}
+
+// release lets two people release what is contained.
+func release(t *testing.T, i *installation.Installation, target access.Target) {
+	t.Helper()
+	file, err := i.ProposeRelease(target, "cleaned", "op-1", time.Hour)
+	must(t, err)
+	must(t, second(i.Release(t.Context(), approve(t, i, file))))
+}
+
+// approve signs a proposal as two new approvers.
+func approve(t *testing.T, i *installation.Installation, file []byte) []byte {
+	t.Helper()
+	for _, name := range []string{"yamada", "suzuki"} {
+		key, vkey, err := approval.NewKey(name, nil, 0)
+		must(t, err)
+		signer, err := approval.OpenKey(key, nil)
+		must(t, err)
+		i.Config.Approvers = append(i.Config.Approvers, vkey)
+		file, err = approval.Sign(file, signer, time.Now())
+		must(t, err)
+	}
+	return file
 }
 
 // TestStepUpAsksForATouch: an office on step-up opens nothing without a touch.

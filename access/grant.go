@@ -87,6 +87,9 @@ func (d *Directory) OpenSession(ctx context.Context, staff, device string, lasts
 	if _, ok := d.devices[device]; !ok {
 		return SessionInfo{}, "", fmt.Errorf("device %w; azekura device list shows them", ErrNotFound)
 	}
+	if d.stopped(staff, device) {
+		return SessionInfo{}, "", ErrContained
+	}
 	token, hash, id, err := d.newToken()
 	if err != nil {
 		return SessionInfo{}, "", err
@@ -100,9 +103,12 @@ func (d *Directory) OpenSession(ctx context.Context, staff, device string, lasts
 	}
 	row := &sessionRow{session: id, staff: staff, device: device, hash: hash, opened: time.UnixMicro(r.Time()).UTC(), expires: expires, event: r.Index(), role: event.Role}
 	d.mu.Lock()
-	d.sessions[id], d.tokens[hash] = row, row
+	defer d.mu.Unlock()
+	d.take(row)
 	d.sweep(row.opened)
-	d.mu.Unlock()
+	if row.recorded {
+		return SessionInfo{}, "", ErrContained
+	}
 	return row.info(), token, nil
 }
 

@@ -88,19 +88,31 @@ func (d *Directory) replayGrant(e auditlog.Event) error {
 		if d.log.Now().Sub(row.expires) > keepEnded {
 			return nil
 		}
-		d.sessions[e.Session] = row
-		// A session without a token was opened before the log held them: it can
-		// be listed and closed, and opens nothing.
 		if len(g.Token) == sha256.Size {
 			row.hash = [sha256.Size]byte(g.Token)
-			d.tokens[row.hash] = row
 		}
+		d.take(row)
 	case "release", "end-step-up":
 		return d.stops.release(&e)
 	default:
 		return d.replayPeople(g.Grants, e)
 	}
 	return nil
+}
+
+// take lets a session count that was just opened; mu is held. One that was opened
+// under a containment, in the moment between its check and its event, is over: the
+// containment's release, which lets new ones open, doesn't wake it.
+func (d *Directory) take(row *sessionRow) {
+	d.sessions[row.session] = row
+	if d.now(row) {
+		row.closed, row.recorded = row.opened, true
+	}
+	// A session without a token was opened before the log held them: it can be
+	// listed and closed, and opens nothing.
+	if row.hash != [sha256.Size]byte{} {
+		d.tokens[row.hash] = row
+	}
 }
 
 // sweep forgets sessions that ended long ago; mu is held.

@@ -205,6 +205,9 @@ func (d *Directory) openSitting(ctx context.Context, p Proof, r Rules, role stri
 	if _, ok := d.devices[p.Device]; !ok {
 		return SessionInfo{}, "", fmt.Errorf("device %w; azekura device list shows them", ErrNotFound)
 	}
+	if d.stopped(p.Staff, p.Device) {
+		return SessionInfo{}, "", ErrContained
+	}
 	now := d.log.Now()
 	held := d.held(p.Staff, now)
 	if role == "" && len(held) > 0 {
@@ -232,10 +235,13 @@ func (d *Directory) openSitting(ctx context.Context, p Proof, r Rules, role stri
 		return SessionInfo{}, "", fmt.Errorf("open a session: %w", err)
 	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.sweep(now)
-	info := d.sessions[id].info()
-	d.mu.Unlock()
-	return info, token, nil
+	row := d.sessions[id]
+	if row.recorded {
+		return SessionInfo{}, "", ErrContained
+	}
+	return row.info(), token, nil
 }
 
 // makeRoom ends a staff member's oldest sessions until one more may be opened. The

@@ -232,7 +232,12 @@ func (s *Server) session(r *http.Request) (access.Session, error) {
 // enter opens a session for whom a proof names, and hands out its token.
 func (s *Server) enter(w http.ResponseWriter, r *http.Request, p access.Proof) error {
 	info, token, err := s.dir.SignIn(context.WithoutCancel(r.Context()), p, s.set.Rules())
-	if err != nil {
+	switch {
+	case errors.Is(err, access.ErrContained):
+		return s.deny(r.Context(), p.Staff, p.Device, p.Via, "contained", access.ErrContained)
+	case errors.Is(err, access.ErrRefused):
+		return s.deny(r.Context(), p.Staff, p.Device, p.Via, "role", err)
+	case err != nil:
 		return err
 	}
 	handOut(w, token, info)
