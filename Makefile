@@ -6,6 +6,7 @@ N        ?= 100000
 SEED     ?= 2015
 FUZZTIME ?= 10s
 BENCH    ?=
+DRILL    ?=
 # Where goroutines share state; all packages under the race detector take too long.
 RACE_PKGS := ./auditlog ./auditlog/serve ./auditlog/check ./gate ./internal/db ./internal/pgtest ./witness/...
 
@@ -14,10 +15,10 @@ RACE_PKGS := ./auditlog ./auditlog/serve ./auditlog/check ./gate ./internal/db .
 help: ## list the tasks
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-drill: ## re-enact June 2015 on N=100000 made-up people with SEED=2015
+drill: ## re-enact June 2015 on N=100000 made-up people with SEED=2015; DRILL="--staff 331 --days 14" for all of it
 	@echo "Building Azekura: some seconds, or two to three minutes the first time (two cores, an empty cache)."
 	@$(MAKE) --no-print-directory build
-	@bin/azekura drill june-2015 -n $(N) --seed $(SEED)
+	@bin/azekura drill june-2015 -n $(N) --seed $(SEED) $(DRILL)
 
 demo: ## a made-up register on this machine, with a session to try it
 	@echo "Building Azekura: some seconds, or two to three minutes the first time."

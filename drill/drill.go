@@ -12,6 +12,11 @@
 // told apart into honest work and the rest (over), and that no process outlives
 // it. It doesn't promise that an attacker of another kind would get no further:
 // it measures the one that it was given.
+//
+// Its days pass on a clock of its own (package schedule), by which the server goes
+// too: honest staff work by a stated model (package workday), a mail infects one PC
+// and that others, and the attacker may sleep as they do. With Days 0 it is one PC,
+// one session and real time, and no case is asked for.
 package drill
 
 import (
@@ -25,18 +30,25 @@ import (
 	"azekura/internal/installation"
 )
 
-// June2015 is the scenario of the Japan Pension Service: one PC, its live
-// session, and as much as can be carried off.
+// June2015 is the scenario of the Japan Pension Service: days of honest work, PCs that
+// are infected one after another, and a thief who holds their sessions.
 const June2015 = "june-2015"
 
 // Options are the choices of a drill.
 type Options struct {
-	People  int64
-	Seed    uint64
-	Theft   time.Duration // how long the theft may last
-	Keep    string        // the folder to keep everything in; "" is a temporary one
-	DB      string        // a postgres:// URL, in which the drill makes a schema of its own; "" is SQLite
-	Command string        // plays the attacker, by /bin/sh; "" is ours
+	People int64
+	Seed   uint64
+	Theft  time.Duration // how long the attacker may keep the drill in real time
+	// Days are the working days; 0 is the drill of one PC and one session, in real
+	// time, without cases. The others are of the drill of days alone.
+	Days     int
+	Staff    int    // at work, each at a PC of their own
+	Devices  int    // PCs
+	Infected int    // of those at which somebody works
+	Known    int    // people of whom the attacker knows number, name and birth from elsewhere
+	Keep     string // the folder to keep everything in; "" is a temporary one
+	DB       string // a postgres:// URL, in which the drill makes a schema of its own; "" is SQLite
+	Command  string // plays the attacker, by /bin/sh; "" is ours
 	// Program is this program's own path: it is run again as the server, and as
 	// the attacker.
 	Program string
@@ -49,6 +61,8 @@ const (
 	MinPeople = 10
 	MaxPeople = 10_000_000
 	MaxTheft  = time.Hour
+	MaxDays   = 60
+	MaxStaff  = 5000
 )
 
 // ErrOptions refuses a drill that can't be held.
@@ -60,6 +74,18 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: it takes %d to %d people", ErrOptions, MinPeople, MaxPeople)
 	case o.Theft <= 0 || o.Theft > MaxTheft:
 		return fmt.Errorf("%w: a theft lasts up to %s", ErrOptions, MaxTheft)
+	}
+	if o.Days != 0 {
+		switch {
+		case o.Days < 0 || o.Days > MaxDays:
+			return fmt.Errorf("%w: it takes up to %d days", ErrOptions, MaxDays)
+		case o.Staff < 1 || o.Staff > MaxStaff || o.Devices < o.Staff || o.Devices > MaxStaff:
+			return fmt.Errorf("%w: it takes 1 to %d staff, and a PC for each", ErrOptions, MaxStaff)
+		case o.Infected < 1 || o.Infected > o.Staff:
+			return fmt.Errorf("%w: 1 PC to all at which somebody works are infected", ErrOptions)
+		case o.Known < 0 || o.Known > MaxPeople:
+			return fmt.Errorf("%w: 0 to %d people are known from elsewhere", ErrOptions, MaxPeople)
+		}
 	}
 	if o.Keep != "" {
 		list, err := os.ReadDir(o.Keep)
@@ -103,7 +129,8 @@ type drill struct {
 	scene   string // the attacker's, in it
 	truth   *truth
 	team    []member // of the office; the first works on the infected PC
-	office  *office
+	office  *office  // of the one PC's drill
+	days    *days    // or nil
 	server  *process
 	address string
 	stage   Stage
@@ -140,7 +167,12 @@ func June(ctx context.Context, o Options) (r *Report, err error) {
 	}
 	defer func() { err = errors.Join(err, d.server.stop(serverGrace)) }()
 	d.end(0)
-	t, err := d.theft(ctx)
+	var t theft
+	if d.days != nil {
+		t, err = d.days.run(ctx)
+	} else {
+		t, err = d.theft(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +219,11 @@ func (d *drill) prepare(ctx context.Context) (clean func() error, err error) {
 	}
 	d.end(d.People)
 	d.scene = filepath.Join(d.dir, "drill")
-	return clean, os.Mkdir(d.scene, 0o700)
+	if err := os.Mkdir(d.scene, 0o700); err != nil || d.Days == 0 {
+		return clean, err
+	}
+	d.days, err = d.plan(time.Now())
+	return clean, err
 }
 
 // furnish staffs the office and learns which pseudonym is whose. The installation
@@ -198,15 +234,27 @@ func (d *drill) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = d.staff(ctx, inst)
-	if err == nil {
-		d.truth, d.office, err = d.learn(ctx, inst)
+	if d.days != nil {
+		err = d.furnishDays(ctx, inst)
+	} else if err = d.staff(ctx, inst); err == nil {
+		d.office = newOffice(d.Seed, d.People)
+		d.truth, err = d.learn(ctx, inst, d.office.offer)
 	}
 	if err = errors.Join(err, inst.Close()); err != nil {
 		return err
 	}
 	d.end(d.People)
 	return nil
+}
+
+func (d *drill) furnishDays(ctx context.Context, inst *installation.Installation) (err error) {
+	if err = d.staffDays(ctx, inst); err != nil {
+		return err
+	}
+	if d.truth, err = d.learn(ctx, inst, d.days.offer); err != nil {
+		return err
+	}
+	return d.days.furnished(ctx, inst)
 }
 
 // copyFile copies a small file.

@@ -99,8 +99,9 @@ func TestJune2015(t *testing.T) {
 			t.Errorf("over is %d, more than can be under way at once", r.Over)
 		}
 		for _, a := range r.Attempts {
-			if a.Name == "sweep" && a.StoppedBy == "" && a.Released != 500 {
-				t.Errorf("the sweep ended by itself after %d people", a.Released)
+			// What a caseworker may open in an hour: 60 participants.
+			if a.Name == "sweep" && (a.Released == 0 || a.Released > 60) {
+				t.Errorf("the sweep got %d people", a.Released)
 			}
 		}
 		raw, err := r.JSON()
@@ -185,7 +186,7 @@ func TestLiesAreCountedApart(t *testing.T) {
 // named by pseudonym, and the command exits with 1.
 func TestMissedFailsTheCommand(t *testing.T) {
 	o := stage(t)
-	cmd := exec.CommandContext(t.Context(), o.Program, "drill", "june-2015", "-n", "200", "--seconds", "3", "--json", "--attacker", attacker(o, "boaster"))
+	cmd := exec.CommandContext(t.Context(), o.Program, "drill", "june-2015", "--days", "0", "-n", "200", "--seconds", "3", "--json", "--attacker", attacker(o, "boaster"))
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -215,7 +216,7 @@ func TestStubbornAttackerIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Attempts) != 1 || r.Attempts[0] != (drill.Attempt{Name: "attacker", Tried: 3, StoppedBy: "the drill's end"}) {
+	if len(r.Attempts) != 1 || r.Attempts[0].Name != "attacker" || r.Attempts[0].Tried != 3 || r.Attempts[0].StoppedBy != "the drill's end" {
 		t.Errorf("attempts %+v", r.Attempts)
 	}
 	gone(t, pid)
@@ -271,7 +272,7 @@ func TestKilledDrillLeavesNobody(t *testing.T) {
 	dir := t.TempDir()
 	kept, pid := filepath.Join(dir, "kept"), filepath.Join(dir, "pid")
 	command := `sh -c 'echo $$ > "` + pid + `"; echo "{\"tried\":1}" >> "$AZEKURA_DRILL_OUT"; exec sleep 1000'; true`
-	cmd := exec.Command(o.Program, "drill", "june-2015", "-n", "20", "--seconds", "600", "--keep", kept, "--attacker", command)
+	cmd := exec.Command(o.Program, "drill", "june-2015", "--days", "0", "-n", "20", "--seconds", "600", "--keep", kept, "--attacker", command)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ type answer struct {
 	exposed []field.Set // by place in the register
 	strange int64       // exposed, and not in the register
 	took    time.Duration
+	stops   []Stop
 }
 
 // judge asks Azekura who was affected, verifies the log, and compares.
@@ -33,6 +34,9 @@ func (d *drill) judge(ctx context.Context, t theft) (*Report, error) {
 	}
 	d.begin(Asking)
 	said, err := d.ask(ctx, c)
+	if err == nil && d.days != nil {
+		said.stops, err = d.days.stops(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask who was affected: %w", err)
 	}
@@ -64,37 +68,56 @@ func (d *drill) judge(ctx context.Context, t theft) (*Report, error) {
 // there is the time from "who was affected?" to the answer.
 func (d *drill) ask(ctx context.Context, c *api.Client) (*answer, error) {
 	began := time.Now()
-	a := &answer{}
-	var e struct {
-		incident.Figures
-		Complete bool `json:"complete"`
+	a := &answer{exposed: make([]field.Set, len(d.truth.people))}
+	devices := []string{InfectedDevice}
+	if d.days != nil {
+		devices = d.days.devices()
 	}
-	if err := c.Do(ctx, http.MethodPost, "/operator/exposure", api.ExposureRequest{Device: InfectedDevice, Format: "json"}, &e); err != nil {
-		return nil, err
+	for _, device := range devices {
+		if err := a.ask(ctx, c, d.truth, device); err != nil {
+			return nil, err
+		}
 	}
-	if !e.Complete {
-		return nil, errors.New("the exposure isn't complete: events are missing from the log; run the drill with --keep and look at azekura log verify")
-	}
-	a.figures = e.Figures
-	lines, err := c.Stream(ctx, http.MethodPost, "/operator/exposure", api.ExposureRequest{Device: InfectedDevice, Format: "csv"})
-	if err != nil {
-		return nil, err
-	}
-	defer lines.Close()
-	n, err := a.read(d.truth, lines)
-	if err != nil {
-		return nil, err
-	}
-	if n != a.figures.Participants {
-		return nil, fmt.Errorf("its figures count %d participants, its list %d", a.figures.Participants, n)
+	if len(devices) > 1 {
+		a.figures = combinations(a.exposed)
 	}
 	a.took = time.Since(began)
 	return a, nil
 }
 
+// ask has one PC's.
+func (a *answer) ask(ctx context.Context, c *api.Client, t *truth, device string) error {
+	var e struct {
+		incident.Figures
+		Complete bool `json:"complete"`
+	}
+	if err := c.Do(ctx, http.MethodPost, "/operator/exposure", api.ExposureRequest{Device: device, Format: "json"}, &e); err != nil {
+		return err
+	}
+	if !e.Complete {
+		return errors.New("the exposure isn't complete: events are missing from the log; run the drill with --keep and look at azekura log verify")
+	}
+	a.figures = e.Figures
+	lines, err := c.Stream(ctx, http.MethodPost, "/operator/exposure", api.ExposureRequest{Device: device, Format: "csv"})
+	if err != nil {
+		return err
+	}
+	defer lines.Close()
+	n, err := a.read(t, lines)
+	if err != nil {
+		return err
+	}
+	if n != a.figures.Participants {
+		return fmt.Errorf("its figures count %d participants, its list %d", a.figures.Participants, n)
+	}
+	return nil
+}
+
 // read takes the exposure's CSV.
 func (a *answer) read(t *truth, r io.Reader) (n int64, err error) {
-	a.exposed = make([]field.Set, len(t.people))
+	if a.exposed == nil {
+		a.exposed = make([]field.Set, len(t.people))
+	}
 	in := csv.NewReader(r)
 	in.ReuseRecord = true
 	header, err := in.Read()
@@ -178,6 +201,9 @@ func combinations(told []field.Set) incident.Figures {
 
 // ownWork is the record of the infected PC's worker, by place.
 func (d *drill) ownWork() []field.Set {
+	if d.days != nil {
+		return d.days.ownWork(d.truth)
+	}
 	own := make([]field.Set, len(d.truth.people))
 	for id, fields := range d.office.own {
 		if i, ok := d.truth.byID[id]; ok {

@@ -52,17 +52,12 @@ func (o *office) offer(place int64, p *population.Person) {
 
 // open lets each member begin to work. The first one's answers are own work.
 func (o *office) open(ctx context.Context, url, ca string, team []member) error {
-	pem, err := os.ReadFile(ca)
-	if err != nil {
-		return err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return errors.New("the server's certificate isn't PEM")
-	}
 	for i, m := range team {
-		w := &worker{office: o, url: url, token: m.token, infected: i == 0, rand: rand.New(rand.NewPCG(o.seed, uint64(i)+2)),
-			http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}
+		client, err := trusting(ca)
+		if err != nil {
+			return err
+		}
+		w := &worker{office: o, url: url, token: m.token, infected: i == 0, rand: rand.New(rand.NewPCG(o.seed, uint64(i)+2)), http: client}
 		o.work.Go(func() {
 			if err := w.days(ctx); err != nil {
 				o.mu.Lock()
@@ -73,6 +68,19 @@ func (o *office) open(ctx context.Context, url, ca string, team []member) error 
 		})
 	}
 	return nil
+}
+
+// trusting makes a client that trusts the server's certificate.
+func trusting(ca string) (*http.Client, error) {
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the server's certificate isn't PEM")
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 64}}, nil
 }
 
 // close lets each finish the request that is under way, so that own work is known
@@ -114,7 +122,7 @@ func (w *worker) days(ctx context.Context) error {
 func (w *worker) serve(ctx context.Context, p *population.Person, why api.Reason) error {
 	search := api.SearchRequest{Reason: why, By: "name_birth", Value: p.Name, Birth: p.Birth}
 	if w.rand.IntN(8) == 0 {
-		search.Birth = w.mistyped(p.Birth)
+		search.Birth = slipped(w.rand, p.Birth)
 	}
 	var found api.SearchAnswer
 	if err := w.ask(ctx, "/v1/search", search, &found); err != nil {
@@ -157,12 +165,6 @@ func (w *worker) check(ctx context.Context, p *population.Person, who api.Whom, 
 		w.told(who.Participant, told)
 	}
 	return nil
-}
-
-// mistyped is a birth with its last digit changed.
-func (w *worker) mistyped(birth string) string {
-	last := birth[len(birth)-1]
-	return birth[:len(birth)-1] + string('0'+(last-'0'+byte(1+w.rand.IntN(8)))%10)
 }
 
 // told writes down, at the infected PC, what its worker learnt.

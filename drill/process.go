@@ -192,7 +192,7 @@ func (f *firstLine) Write(b []byte) (int, error) {
 }
 
 // attack starts the attacker.
-func (d *drill) attack(token string) (*process, error) {
+func (d *drill) attack(token string, more ...string) (*process, error) {
 	out, ca := tallyFile(d.scene), certFile(d.scene)
 	if err := os.WriteFile(out, nil, 0o600); err != nil {
 		return nil, err
@@ -204,6 +204,6 @@ func (d *drill) attack(token string) (*process, error) {
 	if d.Command != "" {
 		cmd = exec.Command("/bin/sh", "-c", d.Command)
 	}
-	return start("the attacker", cmd, "AZEKURA_DRILL_URL=https://"+d.address, "AZEKURA_DRILL_CA="+ca, "AZEKURA_DRILL_TOKEN="+token,
-		"AZEKURA_DRILL_OUT="+out, fmt.Sprintf("AZEKURA_DRILL_SECONDS=%d", int64(d.Theft.Seconds()+0.999)))
+	return start("the attacker", cmd, append(more, "AZEKURA_DRILL_URL=https://"+d.address, "AZEKURA_DRILL_CA="+ca, "AZEKURA_DRILL_TOKEN="+token,
+		"AZEKURA_DRILL_OUT="+out, fmt.Sprintf("AZEKURA_DRILL_SECONDS=%d", int64(d.Theft.Seconds()+0.999)))...)
 }

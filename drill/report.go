@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"azekura/api"
+	"azekura/drill/workday"
 	"azekura/incident"
 )
 
@@ -30,9 +31,13 @@ type Report struct {
 	// it plays fair.
 	Unmatched *Unmatched `json:"unmatched,omitempty"`
 
+	// Days is there where the drill lasted days.
+	Days *Days `json:"days,omitempty"`
+
 	missed  []string      // their pseudonyms
 	answer  time.Duration // from "who was affected?" to the list
 	problem string        // of the log
+	device  string        // the first that was infected
 }
 
 // Attempt is one way of stealing.
@@ -42,7 +47,31 @@ type Attempt struct {
 	Released      int64    `json:"released"`   // answers about somebody
 	StoppedBy     string   `json:"stopped_by"` // "" if it ended by itself
 	SecondsToStop *float64 `json:"seconds_to_stop"`
+	// Participants are whom it got something of; NotTested says why it wasn't tried.
+	Participants int64  `json:"participants,omitempty"`
+	NotTested    string `json:"not_tested,omitempty"`
+
+	people []uint64 // a bit for each place in the register
 }
+
+// Days are what the drill of days has besides.
+type Days struct {
+	Days     int           `json:"days"`
+	Staff    int           `json:"staff"`
+	Devices  int           `json:"devices"`
+	Infected int           `json:"infected"`
+	Known    int           `json:"known_from_elsewhere"`
+	Model    workday.Model `json:"model"`
+	Honest   Honest        `json:"honest"`
+	// Beyond are the participants of whom the attacker got something that no honest
+	// case on an infected PC showed; Limit is how many they may be.
+	Beyond    int64  `json:"stolen_beyond_own_work"`
+	Limit     int64  `json:"limit"`
+	Contained []Stop `json:"contained"`
+}
+
+// Limit is how many participants may be stolen in June 2015.
+const Limit = 1000
 
 // OwnWork is the honest work of the infected PC's user, in the session that the
 // attacker used.
@@ -63,9 +92,16 @@ func (d *drill) report(t theft, stolen *tally, said *answer, log api.Verified) *
 	r := &Report{Scenario: June2015, Seed: d.Seed, Participants: d.People, Seconds: math.Round(t.lasted.Seconds()*1000) / 1000,
 		Attempts: stolen.attempts, Stolen: combinations(stolen.stolen), Exposed: said.figures,
 		OwnWork: OwnWork{v.own}, Missed: int64(len(v.missed)), Over: v.over + said.strange,
-		Log: Log{Events: log.Size, Verified: log.OK, Head: log.Root}, Reference: The2015(), answer: said.took, problem: log.Problem}
+		Log: Log{Events: log.Size, Verified: log.OK, Head: log.Root}, Reference: The2015(), answer: said.took, problem: log.Problem, device: InfectedDevice}
 	for i := range r.Attempts {
-		r.Attempts[i].StoppedBy = t.stoppedBy
+		if a := &r.Attempts[i]; a.StoppedBy == "" {
+			a.StoppedBy = t.stoppedBy
+		}
+	}
+	if d.days != nil {
+		r.device = d.days.devices()[0]
+		r.Days = d.days.report(stolen.stolen, own, said.stops)
+		r.Attempts = append(r.Attempts, d.days.apart(r.Attempts)...)
 	}
 	if r.Attempts == nil {
 		r.Attempts = []Attempt{}

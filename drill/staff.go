@@ -14,7 +14,7 @@ const InfectedDevice = "pc-01"
 const members = 6
 
 // member is a staff member at work.
-type member struct{ device, token string }
+type member struct{ staff, device, token string }
 
 // staff adds the staff, their PCs and their sessions. The first member works on
 // the infected PC; the last session is the drill's own, in which it reads the refs.
@@ -24,7 +24,30 @@ func (d *drill) staff(ctx context.Context, inst *installation.Installation) erro
 		if err != nil {
 			return fmt.Errorf("staff the office: %w", err)
 		}
-		d.team = append(d.team, member{fmt.Sprintf("pc-%02d", i), token})
+		d.team = append(d.team, member{fmt.Sprintf("s-%02d", i), fmt.Sprintf("pc-%02d", i), token})
+	}
+	return nil
+}
+
+// anOffice is how many staff have one office in the drill of days.
+const anOffice = 30
+
+// staffDays adds the staff of the drill of days, who get a session each day, and the
+// PCs; those that nobody works at stand there.
+func (d *drill) staffDays(ctx context.Context, inst *installation.Installation) error {
+	for i := range d.Devices {
+		office, device := fmt.Sprintf("o-%02d", i/anOffice+1), fmt.Sprintf("pc-%03d", i+1)
+		if _, err := inst.Access.AddDevice(ctx, device, office); err != nil {
+			return fmt.Errorf("set up the PCs: %w", err)
+		}
+		if i >= d.Staff {
+			continue
+		}
+		staff := fmt.Sprintf("s-%03d", i+1)
+		if _, err := inst.Access.AddStaff(ctx, staff, "caseworker", office); err != nil {
+			return fmt.Errorf("staff the office: %w", err)
+		}
+		d.team = append(d.team, member{staff: staff, device: device})
 	}
 	return nil
 }

@@ -31,11 +31,13 @@ func (p Progress) Line(l incident.Language) string {
 // was kept, "" if it wasn't.
 func (r *Report) WriteTable(w io.Writer, l incident.Language, kept string) error {
 	t := table{words: wordsOf(l), language: l}
-	fmt.Fprintf(&t.text, "\n"+t.words.title+"\n", seconds(r.Seconds), r.Seed)
+	fmt.Fprintf(&t.text, "\n%s\n", r.title(l))
 	t.scale(r)
 	t.fields(r)
 	t.verdict(r)
-	t.next(kept)
+	t.ofDays(r)
+	t.answers(r)
+	t.next(r, kept)
 	_, err := w.Write(t.text.Bytes())
 	return err
 }
@@ -93,16 +95,8 @@ func (t *table) fields(r *Report) {
 		}
 	}
 	t.columns(rows)
-	for _, a := range r.Attempts {
-		end := w.byItself
-		switch a.StoppedBy {
-		case "":
-		case byEnd:
-			end = fmt.Sprintf(w.endedBy, w.byEnd)
-		default:
-			end = fmt.Sprintf(w.endedBy, a.StoppedBy)
-		}
-		fmt.Fprintf(&t.text, w.tried+"\n", a.Name, screen.Grouped(a.Tried), screen.Grouped(a.Released), end)
+	for i := range r.Attempts {
+		t.way(&r.Attempts[i])
 	}
 }
 
@@ -132,21 +126,33 @@ func (t *table) verdict(r *Report) {
 	} else {
 		fmt.Fprintln(&t.text, w.unverified)
 	}
-	fmt.Fprintf(&t.text, "\n"+w.answer+"\n%s\n%s\n", seconds(r.answer.Seconds()), w.answerThen, w.note)
+}
+
+// answers says how long "who was affected?" took.
+func (t *table) answers(r *Report) {
+	w := t.words
+	note := w.note
+	if r.Days != nil {
+		note = w.noteDays
+	}
+	fmt.Fprintf(&t.text, "\n"+w.answer+"\n%s\n%s\n", seconds(r.answer.Seconds()), w.answerThen, note)
 }
 
 // next says what to look at.
-func (t *table) next(kept string) {
+func (t *table) next(r *Report, kept string) {
 	w := t.words
 	fmt.Fprintf(&t.text, "\n%s\n", w.next)
 	dir := kept
+	if r.device == "" {
+		r.device = InfectedDevice
+	}
 	if dir == "" {
 		dir = "drill-1"
 		t.hint(w.keep, w.rerun)
 	} else {
 		fmt.Fprintf(&t.text, "  "+w.kept+"\n", kept)
 	}
-	t.hint(t.words.stages[Asking], "bin/azekura --dir "+dir+" exposure --device "+InfectedDevice+" --csv")
+	t.hint(t.words.stages[Asking], "bin/azekura --dir "+dir+" exposure --device "+r.device+" --csv")
 	t.hint(w.verify, "bin/azekura --dir "+dir+" log verify")
 	t.hint(w.play, "bin/azekura drill june-2015 --attacker ./thief")
 	fmt.Fprintf(&t.text, "  %s\n", w.read)

@@ -46,6 +46,7 @@ type tallyLine struct {
 	Values      *api.Values `json:"values"`
 	Mask        *maskLine   `json:"mask"`
 	Tried       *int64      `json:"tried"`
+	Stopped     string      `json:"stopped"`
 }
 
 type maskLine struct {
@@ -123,8 +124,17 @@ func (a *tally) take(t *truth, text []byte) error {
 	if err != nil {
 		return err
 	}
+	if l.Stopped != "" && l.Tried == nil {
+		return errMalformed
+	}
 	if l.Participant == "" && l.Tried != nil && *l.Tried >= 0 {
+		if l.Stopped != "" && !attemptName.MatchString(l.Stopped) {
+			return errMalformed
+		}
 		attempt.Tried = max(attempt.Tried, *l.Tried)
+		if l.Stopped != "" {
+			attempt.StoppedBy = l.Stopped
+		}
 		return nil
 	}
 	told, err := l.told()
@@ -139,9 +149,21 @@ func (a *tally) take(t *truth, text []byte) error {
 		return errDifferent
 	}
 	a.stolen[i] |= told
+	attempt.took(i, len(t.people))
 	attempt.Released++
 	attempt.Tried = max(attempt.Tried, attempt.Released)
 	return nil
+}
+
+// took notes a person as obtained by this way.
+func (a *Attempt) took(i int32, people int) {
+	if a.people == nil {
+		a.people = make([]uint64, (people+63)/64)
+	}
+	if word, bit := &a.people[i/64], uint64(1)<<(i%64); *word&bit == 0 {
+		*word |= bit
+		a.Participants++
+	}
 }
 
 var attemptName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)

@@ -47,22 +47,21 @@ func (t *truth) hash(text string) uint64 {
 
 // learn makes the people up once more, for the truth and for the office's cases,
 // and reads under which pseudonym each is known.
-func (d *drill) learn(ctx context.Context, inst *installation.Installation) (*truth, *office, error) {
+func (d *drill) learn(ctx context.Context, inst *installation.Installation, offer func(int64, *population.Person)) (*truth, error) {
 	t := &truth{seed: maphash.MakeSeed(), people: make([]known, d.People), byRef: make(map[string]int32, d.People), byID: make(map[uuid.UUID]int32, d.People)}
-	o := newOffice(d.Seed, d.People)
 	g := population.New(d.Seed)
 	var p population.Person
 	for i := range t.people {
 		if i%1024 == 0 && ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 		g.Next(&p)
 		if err := t.add(i, &p); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		o.offer(int64(i), &p)
+		offer(int64(i), &p)
 	}
-	return t, o, t.identify(ctx, inst)
+	return t, t.identify(ctx, inst)
 }
 
 func (t *truth) add(i int, p *population.Person) error {
@@ -139,13 +138,13 @@ func everybody(ctx context.Context, inst *installation.Installation, fields fiel
 	}
 }
 
-// cases is how many people have a matter with the office while the drill lasts.
-const cases = 500
+// matters is how many people have one with the office while the one PC's drill lasts.
+const matters = 500
 
 // pick chooses, by the seed, whose matters they are.
 func pick(seed uint64, people int64) []int64 {
 	r := rand.New(rand.NewPCG(seed, 1))
-	list := make([]int64, min(cases, people))
+	list := make([]int64, min(matters, people))
 	for i := range list {
 		list[i] = r.Int64N(people)
 	}

@@ -17,6 +17,9 @@ type words struct {
 	answer, answerThen                              string
 	note                                            string
 	next, kept, keep, rerun, verify, play, read     string
+	titleDays, beyond, within, above, most, nobody  string
+	stopped, honest, hindered, model                string
+	notTested, noteDays                             string
 }
 
 var english = &words{
@@ -44,6 +47,13 @@ var english = &words{
 	keep: "keep it and look inside", rerun: "bin/azekura drill june-2015 --keep drill-1",
 	verify: "tamper with the database there, and see",
 	play:   "play the thief yourself (drill/PROTOCOL.md)", read: "README.md, “make drill”, says what this shows.",
+	titleDays: "June 2015, re-enacted: %d infected PCs of %d at work, %d working days; seed %d",
+	beyond:    "stolen beyond what the infected PCs' users opened in honest cases: %s people, %s", within: "within the limit of %s",
+	above: "ABOVE THE LIMIT OF %s", most: "most by: %s", nobody: "No rule contained any of the %d infected PCs: what stopped an attempt above is all that did.",
+	stopped: "%s: %s contained after %s seconds, by %s", honest: "honest work: %s callers, %s openings asked for, %s refused (%.2f in 10,000), %s of them at PCs that weren't infected",
+	hindered:  "honest requests refused, by what: %s",
+	model:     "the model: %d staff, %d PCs of which %d infected, %d days, %s people known from elsewhere;\n  %s",
+	notTested: "%s: not tested: %s", noteDays: "A field counts when it was answered, also with “there is none”; a candidate's mask counts as stolen.",
 }
 
 var japanese = &words{
@@ -71,6 +81,13 @@ var japanese = &words{
 	keep: "残して中を見る", rerun: "bin/azekura drill june-2015 --keep drill-1",
 	verify: "データベースを改ざんして確かめる",
 	play:   "自分で犯人を演じる（drill/PROTOCOL.md）", read: "README.md の“make drill”に説明がある。",
+	titleDays: "2015年6月の再現：感染した端末%d台（稼働%d台）、%d営業日（シード %d）",
+	beyond:    "感染した端末の利用者が正当な案件で開いたものを除き、盗まれた人数：%s人、%s", within: "上限%s人以内",
+	above: "上限%s人を超過", most: "多い順：%s", nobody: "感染した%d台のいずれも、規則による隔離はなかった。止めたものは上のとおり。",
+	stopped: "%s：%sを%s秒後に隔離（%s）", honest: "正当な業務：相談%s件、開封の要求%s件、うち拒否%s件（1万件あたり%.2f件、感染していない端末では%s件）",
+	hindered:  "拒否された正当な要求：%s",
+	model:     "モデル：職員%d人、端末%d台（うち感染%d台）、%d日、ほかの漏えいで知られた人%s人\n  %s",
+	notTested: "%s：未検査（%s）", noteDays: "項目は「なし」という答えも数える。候補の伏せ字表示も盗まれたものに数える。",
 }
 
 func wordsOf(l incident.Language) *words {

@@ -121,6 +121,11 @@ func (a *Actor) Sleep(ctx context.Context, d time.Duration) error {
 // actor is awake again when it returns, unless the drill has ended.
 func (a *Actor) Until(ctx context.Context, at time.Time) error {
 	s := a.s
+	// The clock counts microseconds: set to a moment between two it would show the
+	// earlier one, and nobody would wake.
+	if whole := at.Truncate(time.Microsecond); whole.Before(at) {
+		at = whole.Add(time.Microsecond)
+	}
 	s.mu.Lock()
 	if a.gone {
 		s.mu.Unlock()

@@ -102,6 +102,18 @@ func TestAwakeLetsOthersWake(t *testing.T) {
 	}
 }
 
+// TestBetweenMicroseconds: a jump to a moment that the clock can't show exactly wakes
+// who waits for it.
+func TestBetweenMicroseconds(t *testing.T) {
+	s := begin(t)
+	a := s.Join()
+	defer a.Leave()
+	at := start.Add(time.Hour + 7*time.Nanosecond)
+	if err := a.Until(t.Context(), at); err != nil || s.Now().Before(at) {
+		t.Errorf("woken at %s (%v)", s.Now(), err)
+	}
+}
+
 func TestEnds(t *testing.T) {
 	s := begin(t)
 	busy, idle := s.Join(), s.Join()

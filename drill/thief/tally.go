@@ -17,6 +17,7 @@ type line struct {
 	Values      map[string]json.RawMessage `json:"values,omitempty"`
 	Mask        json.RawMessage            `json:"mask,omitempty"`
 	Tried       int64                      `json:"tried,omitempty"`
+	Stopped     string                     `json:"stopped,omitempty"`
 }
 
 // tally appends lines, each by one write, so that a kill between two leaves

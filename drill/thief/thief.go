@@ -30,12 +30,24 @@ type Config struct {
 	CA    string // the file of the certificate to trust
 	Token string // the stolen session's
 	Out   string // the file that its tally is appended to
+	// In a drill of days:
+	PCs   string    // the file of the PCs that it holds
+	Known string    // the file of people known from elsewhere
+	Clock string    // where it sleeps
+	Until time.Time // the end
 }
 
 // FromEnv takes the configuration that the drill puts into its attacker's
 // environment.
 func FromEnv(getenv func(string) string) (Config, error) {
 	c := Config{URL: getenv("AZEKURA_DRILL_URL"), CA: getenv("AZEKURA_DRILL_CA"), Token: getenv("AZEKURA_DRILL_TOKEN"), Out: getenv("AZEKURA_DRILL_OUT")}
+	c.PCs, c.Known, c.Clock = getenv("AZEKURA_DRILL_PCS"), getenv("AZEKURA_DRILL_KNOWN"), getenv("AZEKURA_DRILL_CLOCK")
+	if until := getenv("AZEKURA_DRILL_UNTIL"); c.PCs != "" {
+		var err error
+		if c.Until, err = time.Parse(time.RFC3339, until); err != nil {
+			return c, fmt.Errorf("read AZEKURA_DRILL_UNTIL: %w", err)
+		}
+	}
 	if c.URL == "" || c.CA == "" || c.Token == "" || c.Out == "" {
 		return c, errors.New("the attacker is started by azekura drill, which gives it AZEKURA_DRILL_URL, _CA, _TOKEN and _OUT; see drill/PROTOCOL.md")
 	}
@@ -65,21 +77,34 @@ type thief struct {
 
 // Run steals until nobody is left, it is refused, or ctx ends.
 func Run(ctx context.Context, c Config) error {
-	pem, err := os.ReadFile(c.CA)
-	if err != nil {
-		return fmt.Errorf("read the server's certificate: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return errors.New("the server's certificate isn't PEM")
+	t := &thief{config: c}
+	var err error
+	if t.http, err = t.trusting(); err != nil {
+		return err
 	}
 	file, err := os.OpenFile(c.Out, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the tally: %w", err)
 	}
-	t := &thief{config: c, out: &tally{w: file}, http: &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: sweepers + searchers, MaxConnsPerHost: sweepers + searchers}}}
+	t.out = &tally{w: file}
+	if c.PCs != "" {
+		return errors.Join(t.days(ctx), file.Close())
+	}
 	return errors.Join(t.steal(ctx), file.Close())
+}
+
+// trusting makes a client that has nothing but the server's certificate.
+func (t *thief) trusting() (*http.Client, error) {
+	pem, err := os.ReadFile(t.config.CA)
+	if err != nil {
+		return nil, fmt.Errorf("read the server's certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the server's certificate isn't PEM")
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: sweepers + searchers,
+		MaxConnsPerHost: sweepers + searchers}}, nil
 }
 
 func (t *thief) steal(ctx context.Context) error {
@@ -160,6 +185,10 @@ func final(ctx context.Context, err error) bool {
 }
 
 func (t *thief) post(ctx context.Context, path string, in, out any) error {
+	return t.postAs(ctx, t.http, t.config.Token, path, in, out)
+}
+
+func (t *thief) postAs(ctx context.Context, c *http.Client, token, path string, in, out any) error {
 	raw, err := json.Marshal(in)
 	if err != nil {
 		return err
@@ -169,22 +198,18 @@ func (t *thief) post(ctx context.Context, path string, in, out any) error {
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+t.config.Token)
-	answer, err := t.http.Do(r)
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := c.Do(r)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
 	body := io.LimitReader(answer.Body, 1<<20)
-	switch answer.StatusCode {
-	case http.StatusOK:
+	switch {
+	case answer.StatusCode != http.StatusOK:
+		err = status(answer.StatusCode)
+	case out != nil:
 		err = json.NewDecoder(body).Decode(out)
-	case http.StatusNotFound, http.StatusGone:
-		err = errNobody
-	case http.StatusUnauthorized, http.StatusForbidden:
-		err = errRefused
-	default:
-		err = fmt.Errorf("status %d", answer.StatusCode)
 	}
 	// Read to its end, the connection serves again.
 	_, _ = io.Copy(io.Discard, body)

@@ -25,15 +25,20 @@ func juneCommand() *cobra.Command {
 	var lang string
 	cmd := &cobra.Command{
 		Use:   drill.June2015 + " [-n N] [--seed S]",
-		Short: "Japan Pension Service, 2015: one infected PC with a live session",
-		Long: `june-2015 makes a register of made-up people in a folder of its own, serves it, lets
-honest staff work with it, and lets a thief read it through the live session of one
-infected PC, for as long as --seconds says. Then it holds what the thief wrote down
-against the exposure that Azekura computes from its log, and verifies the log.
+		Short: "Japan Pension Service, 2015: days of work, and PCs infected one after another",
+		Long: `june-2015 makes a register of made-up people in a folder of its own and serves it. On a
+clock that jumps when all sleep, honest staff work through --days days, a mail infects
+one PC on the first, --infected are in the end, and a thief who holds their sessions
+steals in every way that it knows, slowly and fast. Then the drill holds what the thief
+wrote down against the exposure that Azekura computes from its log, verifies the log,
+and says what stopped which way, and which honest work was refused.
+
+With --days 0 it is one PC and one session, in real time and without cases.
 
 It exits with 1 if the thief obtained anything that the exposure lacks.
 drill/PROTOCOL.md says how any other program plays the thief.`,
 		Example: `  azekura drill june-2015 -n 100000
+  azekura drill june-2015 --staff 331 --days 14
   azekura drill june-2015 --keep drill-1 && azekura --dir drill-1 exposure --device pc-01
   azekura drill june-2015 --attacker ./my-thief --json`,
 		Args: cobra.NoArgs,
@@ -53,7 +58,12 @@ drill/PROTOCOL.md says how any other program plays the thief.`,
 	f := cmd.Flags()
 	f.Int64VarP(&o.People, "number", "n", 100_000, "how many people")
 	f.Uint64Var(&o.Seed, "seed", 2015, "the same seed makes the same people and cases")
-	f.Int64Var(&theft, "seconds", 20, "how long the theft may last")
+	f.Int64Var(&theft, "seconds", 60, "how long the attacker may hold the drill in real time")
+	f.IntVar(&o.Days, "days", 4, "working days, on a clock that jumps when all sleep; 0 is one PC and one session, in real time and without cases")
+	f.IntVar(&o.Staff, "staff", 62, "staff at work, each at a PC of their own; the whole of 2015 is 331")
+	f.IntVar(&o.Devices, "devices", 331, "PCs")
+	f.IntVar(&o.Infected, "infected", 31, "how many of the PCs at work are infected in the end")
+	f.IntVar(&o.Known, "known", 1000, "people whose number, name and birth the attacker has from another leak")
 	f.StringVar(&o.Command, "attacker", "", "a command that plays the thief; ours otherwise")
 	f.StringVar(&o.Keep, "keep", "", "keep the installation and all else in this folder")
 	f.StringVar(&o.DB, "db", "", "a postgres:// URL, for a schema of the drill's own; SQLite otherwise")

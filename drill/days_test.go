@@ -1,0 +1,84 @@
+package drill_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"azekura/drill"
+	"azekura/incident"
+)
+
+// twoDays is a small drill of days.
+func twoDays(t *testing.T) drill.Options {
+	o := stage(t)
+	o.People, o.Days, o.Staff, o.Devices, o.Infected, o.Known, o.Theft = 600, 2, 3, 5, 2, 10, 2*time.Minute
+	return o
+}
+
+// TestDays: honest work and a theft of days, in seconds; every way is reported, none
+// got what the exposure lacks, and honest work isn't hindered at PCs that aren't
+// infected.
+func TestDays(t *testing.T) {
+	r, err := drill.June(t.Context(), twoDays(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	if r.Unmatched != nil {
+		t.Errorf("our attacker wrote what can't be so: %+v", *r.Unmatched)
+	}
+	d := r.Days
+	if d == nil || d.Honest.Callers < 2*3*20 || d.Honest.Openings < d.Honest.Callers/2 || d.Honest.AtClean != 0 {
+		t.Fatalf("honest work: %+v", d)
+	}
+	if r.OwnWork.Participants == 0 || d.Beyond > r.Stolen.Participants {
+		t.Errorf("own work with %d, stolen of %d, beyond that %d", r.OwnWork.Participants, r.Stolen.Participants, d.Beyond)
+	}
+	tried := map[string]drill.Attempt{}
+	for _, a := range r.Attempts {
+		tried[a.Name] = a
+	}
+	for _, way := range []string{"slow-search", "targeted", "sweep", "search", "fabricated-case", "token-elsewhere", "database-copied"} {
+		if a := tried[way]; a.Tried == 0 {
+			t.Errorf("%s wasn't tried: %+v", way, a)
+		}
+	}
+	for _, way := range []string{"shared-folders", "tables-edited"} {
+		if a := tried[way]; a.NotTested == "" {
+			t.Errorf("%s is neither tried nor said not to be: %+v", way, a)
+		}
+	}
+	// A case opens whom it is about, and a copy of the database nobody.
+	for _, way := range []string{"sweep", "database-copied"} {
+		if a := tried[way]; a.Participants != 0 || a.StoppedBy == "" {
+			t.Errorf("%s: %+v", way, a)
+		}
+	}
+	for _, in := range []incident.Language{incident.English, incident.Japanese} {
+		var text strings.Builder
+		if err := r.WriteTable(&text, in, ""); err != nil || strings.Contains(text.String(), "%!") {
+			t.Errorf("%v\n%s", err, text.String())
+		}
+	}
+}
+
+// TestAwakeAttackerIsStopped: one that knows nothing of the clock lives in real time,
+// for as long as it may; then the days go on.
+func TestAwakeAttackerIsStopped(t *testing.T) {
+	o := twoDays(t)
+	o.Days, o.Theft = 1, time.Second
+	o.Command = `echo '{"tried":3}' >> "$AZEKURA_DRILL_OUT"; exec sleep 1000`
+	r, err := drill.June(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := r.Attempts[0]; a.Name != "attacker" || !strings.Contains(a.StoppedBy, "real time") {
+		t.Errorf("%+v", a)
+	}
+	if r.Days.Honest.Callers < 3*20 {
+		t.Errorf("the day ended after %d callers", r.Days.Honest.Callers)
+	}
+}

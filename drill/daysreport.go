@@ -1,0 +1,113 @@
+package drill
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"azekura/incident"
+	"azekura/internal/screen"
+	"azekura/register/field"
+)
+
+func (d *days) report(stolen, own []field.Set, stops []Stop) *Days {
+	r := &Days{Days: d.Days, Staff: d.Staff, Devices: d.Devices, Infected: d.Infected, Known: len(d.known), Model: d.model,
+		Honest: d.gather.sum, Limit: Limit, Contained: stops}
+	if r.Contained == nil {
+		r.Contained = []Stop{}
+	}
+	for i := range stolen {
+		if stolen[i]&^own[i] != 0 {
+			r.Beyond++
+		}
+	}
+	return r
+}
+
+// ways are those of June 2015 that the attacker needn't have tried, and why.
+var ways = []Attempt{
+	{Name: "shared-folders", NotTested: "there are no sealed extracts yet"},
+	{Name: "tables-edited", NotTested: "here; doc/tampering.md lists each edit and the test that makes it"},
+}
+
+// apart are the ways that the drill itself walks, and those that nobody did.
+func (d *days) apart(tried []Attempt) []Attempt {
+	list := slices.Clone(d.ways)
+	if !slices.ContainsFunc(tried, func(a Attempt) bool { return a.Name == "token-with-key" }) {
+		list = append(list, Attempt{Name: "token-with-key", NotTested: "no certificate's key can be copied here: the staff's API asks for none yet"})
+	}
+	return append(list, ways...)
+}
+
+// ofDays writes the part of the table that only a drill of days has.
+func (t *table) ofDays(r *Report) {
+	d := r.Days
+	if d == nil {
+		return
+	}
+	w := t.words
+	verdict := w.within
+	if d.Beyond > d.Limit {
+		verdict = w.above
+	}
+	fmt.Fprintf(&t.text, "\n"+w.beyond+"\n", screen.Grouped(d.Beyond), fmt.Sprintf(verdict, screen.Grouped(d.Limit)))
+	if d.Beyond > d.Limit {
+		fmt.Fprintf(&t.text, "  "+w.most+"\n", most(r.Attempts))
+	}
+	if len(d.Contained) == 0 {
+		fmt.Fprintf(&t.text, w.nobody+"\n", d.Infected)
+	}
+	for _, s := range d.Contained {
+		fmt.Fprintf(&t.text, "  "+w.stopped+"\n", s.Device, s.What, seconds(s.Seconds), s.By)
+	}
+	fmt.Fprintf(&t.text, w.honest+"\n", screen.Grouped(d.Honest.Callers), screen.Grouped(d.Honest.Openings), screen.Grouped(d.Honest.Refused), d.Honest.PerTenK, screen.Grouped(d.Honest.AtClean))
+	var reasons []string
+	for reason, n := range d.Honest.Hindered {
+		reasons = append(reasons, fmt.Sprintf("%s %s", reason, screen.Grouped(n)))
+	}
+	slices.Sort(reasons)
+	if len(reasons) > 0 {
+		fmt.Fprintf(&t.text, "  "+w.hindered+"\n", strings.Join(reasons, ", "))
+	}
+	fmt.Fprintf(&t.text, w.model+"\n", d.Staff, d.Devices, d.Infected, d.Days, screen.Grouped(int64(d.Known)), d.Model)
+}
+
+// most names the ways that got the most people.
+func most(list []Attempt) string {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b Attempt) int { return int(b.Participants - a.Participants) })
+	var names []string
+	for _, a := range list[:min(3, len(list))] {
+		if a.Participants > 0 {
+			names = append(names, a.Name+" "+screen.Grouped(a.Participants))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// way is the line of one attempt.
+func (t *table) way(a *Attempt) {
+	w := t.words
+	if a.NotTested != "" {
+		fmt.Fprintf(&t.text, "  "+w.notTested+"\n", a.Name, a.NotTested)
+		return
+	}
+	end := w.byItself
+	switch a.StoppedBy {
+	case "":
+	case byEnd:
+		end = fmt.Sprintf(w.endedBy, w.byEnd)
+	default:
+		end = fmt.Sprintf(w.endedBy, a.StoppedBy)
+	}
+	fmt.Fprintf(&t.text, w.tried+"\n", a.Name, screen.Grouped(a.Tried), screen.Grouped(a.Released), end)
+}
+
+// title is the table's first line.
+func (r *Report) title(in incident.Language) string {
+	w := wordsOf(in)
+	if r.Days != nil {
+		return fmt.Sprintf(w.titleDays, r.Days.Infected, r.Days.Staff, r.Days.Days, r.Seed)
+	}
+	return fmt.Sprintf(w.title, seconds(r.Seconds), r.Seed)
+}

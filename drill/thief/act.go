@@ -1,0 +1,169 @@
+package thief
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+)
+
+// open opens a case, as the PC's user could, and gives its code.
+func (s seat) open(ctx context.Context, kind string) (string, error) {
+	var got struct {
+		Case string `json:"code"`
+	}
+	err := s.post(ctx, "/v1/cases", map[string]any{"kind": kind}, &got)
+	return got.Case, err
+}
+
+func (s seat) close(ctx context.Context, room string) error {
+	return s.post(ctx, "/v1/cases/close", map[string]any{"case": room, "outcome": "answered"}, nil)
+}
+
+// look searches by ref.
+func (s seat) look(ctx context.Context, a *attempt, room string, n int64) (*seen, error) {
+	list, err := s.search(ctx, a, room, "ref", ref(n), ref(n))
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+// search asks who matches, and writes down each candidate's mask. ref is theirs, if
+// it is known.
+func (s seat) search(ctx context.Context, a *attempt, room, by, value, ref string) (list []seen, err error) {
+	var got struct {
+		Candidates []struct {
+			Participant string `json:"participant"`
+			Name        string `json:"name"`
+			Birth       string `json:"birth"`
+			Address     string `json:"address"`
+		} `json:"candidates"`
+	}
+	a.tried.Add(1)
+	if err := s.post(ctx, "/v1/search", map[string]any{"by": by, "value": value, "purpose": "enquiry", "case": room}, &got); err != nil {
+		return nil, err
+	}
+	for _, c := range got.Candidates {
+		mask, err := json.Marshal(map[string]string{"name": c.Name, "birth": c.Birth, "address": c.Address})
+		if err != nil {
+			return nil, err
+		}
+		a.obtained(&line{Attempt: a.name, Participant: c.Participant, Ref: ref, Fields: []string{"existence", "mask"}, Mask: mask})
+		list = append(list, seen{c.Participant, c.Birth})
+	}
+	return list, nil
+}
+
+func (s seat) check(ctx context.Context, a *attempt, room, purpose string, who map[string]any, field, claim string) (bool, error) {
+	var got struct {
+		Match bool `json:"match"`
+	}
+	in := map[string]any{"field": field, "claim": claim, "purpose": purpose, "case": room}
+	for k, v := range who {
+		in[k] = v
+	}
+	a.tried.Add(1)
+	if err := s.post(ctx, "/v1/check", in, &got); err != nil {
+		return false, err
+	}
+	if id, ok := who["participant"].(string); ok {
+		// That it is right, or that they are there at all, is told by the answer.
+		l := line{Attempt: a.name, Participant: id, Fields: []string{"existence"}}
+		if got.Match {
+			l.Fields = append(l.Fields, field)
+		}
+		a.obtained(&l)
+	}
+	return got.Match, nil
+}
+
+func (s seat) identify(ctx context.Context, room string, who map[string]any, document string) error {
+	in := map[string]any{"case": room, "document": document}
+	for k, v := range who {
+		in[k] = v
+	}
+	return s.post(ctx, "/v1/cases/identify", in, nil)
+}
+
+// take reads fields of somebody.
+func (s seat) take(ctx context.Context, a *attempt, room, purpose string, who map[string]any, fields []string) error {
+	var got struct {
+		Participant string                     `json:"participant"`
+		Values      map[string]json.RawMessage `json:"values"`
+	}
+	in := map[string]any{"fields": fields, "purpose": purpose, "case": room}
+	for k, v := range who {
+		in[k] = v
+	}
+	a.tried.Add(1)
+	if err := s.post(ctx, "/v1/read", in, &got); err != nil {
+		return err
+	}
+	l := line{Attempt: a.name, Participant: got.Participant, Values: got.Values}
+	for _, f := range fields {
+		if _, there := got.Values[f]; there {
+			l.Fields = append(l.Fields, f)
+		} else {
+			l.None = append(l.None, f)
+		}
+	}
+	a.obtained(&l)
+	return nil
+}
+
+// target is a whole call that nobody made, about somebody known from elsewhere: the
+// thief answers as they would.
+func (s seat) target(ctx context.Context, a *attempt, p person) error {
+	room, err := s.open(ctx, "call")
+	if err != nil {
+		return err
+	}
+	list, err := s.search(ctx, a, room, "number", p.Number, "")
+	if err != nil {
+		return err
+	}
+	if len(list) != 1 {
+		return s.close(ctx, room) // who was found elsewhere isn't here
+	}
+	who := map[string]any{"participant": list[0].participant}
+	for _, say := range [][2]string{{"number", p.Number}, {"birth", p.Birth}} {
+		if _, err := s.check(ctx, a, room, "enquiry", who, say[0], say[1]); err != nil {
+			return err
+		}
+	}
+	if err := s.identify(ctx, room, who, ""); err != nil {
+		return err
+	}
+	if err := s.take(ctx, a, room, "enquiry", who, []string{"address", "phone", "account"}); err != nil {
+		return err
+	}
+	return s.close(ctx, room)
+}
+
+// end notes what stopped a way.
+func (a *attempt) end(err error) {
+	var refused status
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, errNobody):
+		return
+	case !errors.As(err, &refused):
+		a.out.add(&line{Attempt: a.name, Tried: a.tried.Load(), Stopped: "connection"})
+		return
+	}
+	why := map[status]string{http.StatusUnauthorized: "session", http.StatusForbidden: "case-or-policy", http.StatusTooManyRequests: "budget"}[refused]
+	if why == "" {
+		why = "error"
+	}
+	a.out.add(&line{Attempt: a.name, Tried: a.tried.Load(), Stopped: why})
+}
+
+// status is a refusal's.
+type status int
+
+func (s status) Error() string { return http.StatusText(int(s)) }
+
+func (s status) Is(target error) bool {
+	return target == errRefused && (s == http.StatusUnauthorized || s == http.StatusForbidden) ||
+		target == errNobody && (s == http.StatusNotFound || s == http.StatusGone)
+}
