@@ -68,7 +68,8 @@ const (
 // ErrOptions refuses a drill that can't be held.
 var ErrOptions = errors.New("the drill can't be held so")
 
-func (o *Options) check() error {
+// Check refuses a drill that can't be held.
+func (o *Options) Check() error {
 	switch {
 	case o.People < MinPeople || o.People > MaxPeople:
 		return fmt.Errorf("%w: it takes %d to %d people", ErrOptions, MinPeople, MaxPeople)
@@ -140,7 +141,7 @@ type drill struct {
 // June holds the drill of June 2015. Whatever happens, its processes have ended
 // when it returns, and its folder is gone unless it is to be kept.
 func June(ctx context.Context, o Options) (r *Report, err error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	if o.Tell == nil {

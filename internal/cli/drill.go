@@ -44,10 +44,15 @@ drill/PROTOCOL.md says how any other program plays the thief.`,
 		Args: cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
+	var many int
+	var picture string
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		in, err := incident.ParseLanguage(lang)
 		if err != nil {
 			return err
+		}
+		if many > 0 {
+			return runMany(cmd, o, many, picture, *asJSON)
 		}
 		o.Theft = time.Duration(theft) * time.Second
 		if o.Program, err = os.Executable(); err != nil {
@@ -58,11 +63,13 @@ drill/PROTOCOL.md says how any other program plays the thief.`,
 	f := cmd.Flags()
 	f.Int64VarP(&o.People, "number", "n", 100_000, "how many people")
 	f.Uint64Var(&o.Seed, "seed", 2015, "the same seed makes the same people and cases")
-	f.Int64Var(&theft, "seconds", 60, "how long the attacker may hold the drill in real time")
+	f.Int64Var(&theft, "seconds", 300, "how long the attacker may hold the drill in real time")
 	f.IntVar(&o.Days, "days", 4, "working days, on a clock that jumps when all sleep; 0 is one PC and one session, in real time and without cases")
 	f.IntVar(&o.Staff, "staff", 62, "staff at work, each at a PC of their own; the whole of 2015 is 331")
 	f.IntVar(&o.Devices, "devices", 331, "PCs")
 	f.IntVar(&o.Infected, "infected", 31, "how many of the PCs at work are infected in the end")
+	f.IntVar(&many, "runs", 0, "in place of a drill, so many in memory before the log's own judges: quantiles over seeds")
+	f.StringVar(&picture, "svg", "", "with --runs: also sweep the attacker's speed and PCs, and draw the curve into this file")
 	f.IntVar(&o.Known, "known", 1000, "people whose number, name and birth the attacker has from another leak")
 	f.StringVar(&o.Command, "attacker", "", "a command that plays the thief; ours otherwise")
 	f.StringVar(&o.Keep, "keep", "", "keep the installation and all else in this folder")

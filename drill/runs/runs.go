@@ -1,0 +1,356 @@
+// Package runs holds June 2015 many times over in memory: the same office and the same
+// thief as the drill's, as events, before the real judges of the audit log, without a
+// database, HTTP or cryptography.
+//
+// It promises that what refuses and contains is the judges' own code, under the
+// drill's own model of days, so that a quantile over a thousand seeds says what a
+// thousand drills would. What the cases refuse is no judge's and is taken as given: a
+// read of whom a case isn't about is a denial. It doesn't promise the attacker's
+// cleverness: it is the drill's own thief.
+package runs
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"azekura/access"
+	"azekura/auditlog"
+	"azekura/drill/workday"
+	"azekura/register/field"
+)
+
+// Setup is what a run is held with.
+type Setup struct {
+	Model    workday.Model
+	People   int64
+	Days     int
+	Staff    int
+	Infected int
+	Known    int
+	Between  time.Duration // two steps of the quiet ways on one PC
+	Fast     float64       // searches a second of the fast way; 0 leaves the fast ways out
+	// Judges makes those of one run.
+	Judges func() []auditlog.Judge
+}
+
+// Outcome is how one run ended.
+type Outcome struct {
+	Seed      uint64        `json:"seed"`
+	Stolen    int64         `json:"stolen"` // participants, beyond what infected PCs' users were shown
+	Openings  int64         `json:"openings"`
+	Refused   int64         `json:"openings_refused"`
+	AtClean   int64         `json:"openings_refused_at_clean_pcs"`
+	Contained int           `json:"contained"` // of the infected
+	Slowest   time.Duration `json:"slowest"`   // from an infection's first theft to the containment
+}
+
+// act is what somebody does at one moment: an entry of the log for each step.
+type act struct {
+	at    int64 // microseconds
+	staff int
+	kind  kind
+	place int64
+}
+
+type kind uint8
+
+const (
+	enquiry kind = iota
+	checkOnly
+	form
+	slip // a mistyped search before
+	lookUp
+	targeted
+	wrongRead
+)
+
+// run is one that is under way.
+type run struct {
+	Setup
+	judges   []auditlog.Judge
+	acts     []act
+	infected map[int]int64 // since when
+	first    map[int]int64 // theft
+	stopped  map[int]int64
+	own      map[int64]bool
+	masks    map[int64]bool
+	whole    map[int64]bool
+	spent    map[int]bool // whose fast search was refused
+	index    int64
+	out      Outcome
+}
+
+// Run holds one.
+func Run(s Setup, seed uint64, first time.Time) Outcome {
+	r := &run{Setup: s, judges: s.Judges(), infected: map[int]int64{}, first: map[int]int64{}, stopped: map[int]int64{}, own: map[int64]bool{},
+		masks: map[int64]bool{}, whole: map[int64]bool{}, spent: map[int]bool{}, out: Outcome{Seed: seed}}
+	r.enrol(first)
+	r.honest(seed, first)
+	r.thief(seed, first)
+	slices.SortStableFunc(r.acts, func(a, b act) int { return cmp.Compare(a.at, b.at) })
+	for i := range r.acts {
+		r.do(&r.acts[i])
+	}
+	for place := range r.masks {
+		if !r.own[place] && !r.whole[place] {
+			r.out.Stolen++
+		}
+	}
+	r.out.Stolen += int64(len(r.whole))
+	r.out.Contained = len(r.stopped)
+	for staff, at := range r.stopped {
+		r.out.Slowest = max(r.out.Slowest, time.Duration(at-r.first[staff])*time.Microsecond)
+	}
+	return r.out
+}
+
+// enrol tells the judges who there is.
+func (r *run) enrol(first time.Time) {
+	for i := range r.Staff {
+		detail, _ := json.Marshal(map[string]string{"grants": "staff", "staff": staffCode(i), "office": fmt.Sprintf("o-%02d", i/30+1), "role": "caseworker"})
+		r.record(first.UnixMicro(), []auditlog.Event{{Action: auditlog.Grant, Outcome: "ok", Detail: detail}})
+	}
+}
+
+func staffCode(i int) string  { return fmt.Sprintf("s-%03d", i+1) }
+func deviceCode(i int) string { return fmt.Sprintf("pc-%03d", i+1) }
+
+func (r *run) honest(seed uint64, first time.Time) {
+	for no := range r.Staff {
+		for day := range r.Days {
+			midnight := workday.Midnight(first, day).UnixMicro()
+			for _, c := range r.Model.Day(seed, no, day, r.People) {
+				a := act{midnight + c.At.Microseconds(), no, kind(c.What), c.Place}
+				if c.Mistyped {
+					r.acts = append(r.acts, act{a.at, no, slip, c.Place})
+				}
+				r.acts = append(r.acts, a)
+			}
+		}
+	}
+}
+
+// thief does what the drill's own thief does.
+func (r *run) thief(seed uint64, first time.Time) {
+	random := rand.New(rand.NewPCG(seed, 7))
+	var quiet []act
+	infections := workday.Spread(seed, r.Staff, r.Infected, r.Days)
+	for _, one := range infections {
+		since := workday.Midnight(first, one.Day).Add(one.At)
+		r.infected[one.Staff] = since.UnixMicro()
+		for day := one.Day; day < r.Days; day++ {
+			midnight := workday.Midnight(first, day)
+			for at := midnight.Add(9 * time.Hour); at.Before(midnight.Add(17 * time.Hour)); at = at.Add(r.Between + time.Duration(random.Int64N(int64(r.Between/3+1)))) {
+				if at.After(since) {
+					quiet = append(quiet, act{at.UnixMicro(), one.Staff, lookUp, random.Int64N(r.People)})
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(quiet, func(a, b act) int { return cmp.Compare(a.at, b.at) })
+	r.acts = append(r.acts, quiet...)
+	for i := 0; i < r.Known && i < len(quiet); i++ {
+		r.acts = append(r.acts, act{quiet[i].at + 1, quiet[i].staff, targeted, random.Int64N(r.People)})
+	}
+	if r.Fast <= 0 {
+		return
+	}
+	loud := workday.Midnight(first, r.Days-1).Add(14 * time.Hour).UnixMicro()
+	step := int64(1e6 / r.Fast)
+	for i := range int64(200) {
+		r.acts = append(r.acts, act{loud + i*step, infections[0].Staff, wrongRead, i})
+	}
+	// The budget ends it within 4,000 searches; where nothing does, the register's end.
+	for i := range min(r.People, 20_000) {
+		r.acts = append(r.acts, act{loud + i*step + 1, infections[min(1, len(infections)-1)].Staff, lookUp, i})
+	}
+}
+
+var (
+	callFields = field.SetOf(field.Name, field.Birth, field.Address)
+	formFields = callFields | field.SetOf(field.Account, field.Phone)
+	tookFields = field.SetOf(field.Address, field.Phone, field.Account)
+)
+
+// do is one act before the judges.
+func (r *run) do(a *act) {
+	if _, gone := r.stopped[a.staff]; gone {
+		if a.kind <= form && a.kind != checkOnly {
+			r.out.Openings++
+			r.refused(a)
+		}
+		return
+	}
+	since, mine := r.infected[a.staff]
+	switch a.kind {
+	case slip:
+		r.step(a, auditlog.Search, 0, "none")
+	case lookUp, targeted, wrongRead:
+		if !mine || a.at < since {
+			return
+		}
+		if _, begun := r.first[a.staff]; !begun {
+			r.first[a.staff] = a.at
+		}
+		r.steal(a)
+	default:
+		r.serve(a, mine)
+	}
+}
+
+// serve is an honest caller.
+func (r *run) serve(a *act, mine bool) {
+	ok := r.search(a) && r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok")
+	if ok && mine {
+		r.own[a.place] = true
+	}
+	if a.kind == checkOnly {
+		return
+	}
+	r.out.Openings++
+	fields := callFields
+	if a.kind == form {
+		fields = formFields
+		ok = ok && r.step(a, auditlog.Check, field.SetOf(field.Name), "ok")
+	}
+	if !ok || !r.step(a, auditlog.Read, fields, "ok") {
+		r.refused(a)
+	}
+}
+
+func (r *run) refused(a *act) {
+	r.out.Refused++
+	if _, infected := r.infected[a.staff]; !infected {
+		r.out.AtClean++
+	}
+}
+
+func (r *run) steal(a *act) {
+	switch a.kind {
+	case wrongRead:
+		r.step(a, auditlog.Deny, 0, "case")
+	case lookUp:
+		if r.search(a) {
+			r.masks[a.place] = true
+		}
+	case targeted:
+		if !r.search(a) {
+			return
+		}
+		r.masks[a.place] = true
+		if r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok") &&
+			r.step(a, auditlog.Read, tookFields, "ok") {
+			r.whole[a.place] = true
+		}
+	}
+}
+
+// search is one that finds its one person: two events of one entry.
+func (r *run) search(a *act) bool {
+	found, shown := r.event(a, auditlog.Search, 0, "ok"), r.event(a, auditlog.Show, field.SetOf(field.Existence, field.Mask), "ok")
+	return r.record(a.at, []auditlog.Event{found, shown})
+}
+
+func (r *run) step(a *act, action auditlog.Action, fields field.Set, outcome string) bool {
+	return r.record(a.at, []auditlog.Event{r.event(a, action, fields, outcome)})
+}
+
+func (r *run) event(a *act, action auditlog.Action, fields field.Set, outcome string) auditlog.Event {
+	e := auditlog.Event{Action: action, Outcome: outcome, Purpose: "enquiry", Staff: staffCode(a.staff), Role: "caseworker", Device: deviceCode(a.staff),
+		Session: auditlog.Session(a.staff + 1)}
+	if fields != 0 {
+		place := uint64(a.place + 1)
+		e.Participant = auditlog.ID{0: byte(place >> 40), 1: byte(place >> 32), 2: byte(place >> 24), 3: byte(place >> 16), 4: byte(place >> 8), 5: byte(place), 6: 0x70, 8: 0x80}
+		for _, f := range fields.Fields() {
+			e.Fields = append(e.Fields, auditlog.FieldVersion{Field: f, Version: 1})
+		}
+	}
+	return e
+}
+
+// record puts an entry before the judges, as the sequencer does.
+func (r *run) record(at int64, events []auditlog.Event) bool {
+	for i := range events {
+		events[i].Log, events[i].Index, events[i].Time = 1, r.index+int64(i), at
+	}
+	passed := true
+	for _, j := range r.judges {
+		v := j.Judge(events)
+		if v.Refuse != nil && passed {
+			passed = false
+			of := events[0]
+			of.Action, of.Outcome, of.Detail, of.Fields = auditlog.Deny, v.Outcome, v.Detail, nil
+			events = []auditlog.Event{of}
+		}
+		for _, added := range v.Add {
+			added.Log, added.Index, added.Time = 1, r.index+int64(len(events)), at
+			events = append(events, added)
+		}
+	}
+	for _, j := range r.judges {
+		for i := range events {
+			j.Note(&events[i])
+		}
+		j.Settle(true)
+	}
+	for i := range events {
+		if events[i].Action == auditlog.Contain {
+			r.contain(&events[i])
+			passed = false
+		}
+	}
+	r.index += int64(len(events))
+	return passed
+}
+
+// contain stops whom an event contains. What it stops is known by the PC's number.
+func (r *run) contain(e *auditlog.Event) {
+	var detail struct {
+		Target *access.Target `json:"target"`
+		StepUp bool           `json:"step_up"`
+	}
+	if json.Unmarshal(e.Detail, &detail) != nil || detail.Target == nil || detail.StepUp {
+		return
+	}
+	for i := range r.Staff {
+		if id := detail.Target.ID; id == staffCode(i) || id == deviceCode(i) || id == auditlog.Session(i+1).String() {
+			if _, already := r.stopped[i]; !already {
+				r.stopped[i] = e.Time
+			}
+		}
+	}
+}
+
+// Many holds n runs, from a seed on, on all processors.
+func Many(ctx context.Context, s Setup, seed uint64, n int, tell func(done int)) ([]Outcome, error) {
+	list := make([]Outcome, n)
+	first := workday.Monday(time.Date(2015, 5, 8, 0, 0, 0, 0, workday.Japan))
+	todo := make(chan int)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	done := 0
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range todo {
+				list[i] = Run(s, seed+uint64(i), first)
+				mu.Lock()
+				done++
+				tell(done)
+				mu.Unlock()
+			}
+		})
+	}
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		todo <- i
+	}
+	close(todo)
+	wg.Wait()
+	return list, ctx.Err()
+}
