@@ -31,7 +31,13 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	code := pgtest.Main(m)
+	if chromium.stop != nil {
+		chromium.stop()
+	}
+	os.Exit(code)
+}
 
 // patience is how long a browser may take to come to where it must.
 const patience = time.Minute
@@ -100,14 +106,41 @@ func (o *office) keyFiles() (cert, key string) {
 	return cert, insttest.File(o.t, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}))
 }
 
-// browser is Chromium with an authenticator of its own, which verifies its user.
+// chromium is the one process, which each browser has to itself a part of; Main ends
+// it. Every test's server has httptest's own key.
+var chromium struct {
+	once sync.Once
+	ctx  context.Context
+	stop func()
+	err  error
+}
+
+func startChromium(pin, dir string) {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.Flag("ignore-certificate-errors-spki-list", pin),
+		chromedp.Flag("lang", "ja"), chromedp.UserDataDir(dir), chromedp.WSURLReadTimeout(patience))
+	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, end := chromedp.NewContext(ctx)
+	chromium.ctx, chromium.err = ctx, chromedp.Do(ctx)
+	chromium.stop = func() { _ = chromedp.Cancel(ctx); end(); stop() }
+}
+
+// browser is one of Chromium's, with cookies and an authenticator of its own, which
+// verifies its user.
 func (o *office) browser() context.Context {
 	o.t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.Flag("ignore-certificate-errors-spki-list", o.pin()),
-		chromedp.Flag("lang", "ja"), chromedp.UserDataDir(o.t.TempDir()), chromedp.WSURLReadTimeout(patience))
-	ctx, stop := chromedp.NewExecAllocator(o.t.Context(), options...)
-	o.t.Cleanup(stop)
-	ctx, end := chromedp.NewContext(ctx)
+	chromium.once.Do(func() {
+		dir, err := os.MkdirTemp("", "azekura-signin-")
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		startChromium(o.pin(), dir)
+		stop := chromium.stop
+		chromium.stop = func() { stop(); _ = os.RemoveAll(dir) }
+	})
+	if chromium.err != nil {
+		o.t.Fatal("start the browser: ", chromium.err)
+	}
+	ctx, end := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
 	o.t.Cleanup(func() { _ = chromedp.Cancel(ctx); end() })
 	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		if _, err := cdp.Call(ctx, t, webauthn.Enable, webauthn.EnableParams{}); err != nil {
@@ -119,7 +152,7 @@ func (o *office) browser() context.Context {
 		return err
 	}))
 	if err != nil {
-		o.t.Fatal("start the browser: ", err)
+		o.t.Fatal("open a browser: ", err)
 	}
 	return ctx
 }

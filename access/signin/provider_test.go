@@ -107,7 +107,8 @@ func (o *office) settings(issuer string) *signin.ProviderSettings {
 // through a browser; again after its keys were changed; not while it is away; again
 // to prove that one is there; and not for whom we don't know.
 func TestRealProvider(t *testing.T) {
-	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+	t.Run("sqlite", func(t *testing.T) {
+		i := insttest.Open(t, insttest.New(t, "sqlite"))
 		var p *real
 		o := newOffice(t, i, func(o *office) *signin.ProviderSettings {
 			p = newReal(o)
@@ -227,6 +228,15 @@ func TestLyingProvider(t *testing.T) {
 			}
 			o.refused(c.why)
 		}
+		if _, err := i.Access.Contain(t.Context(), access.Operator(), access.Target{Kind: access.TheStaff, ID: "caseworker"}, "a test"); err != nil {
+			t.Fatal(err)
+		}
+		evil.lie = lie{name: "the truth of who is contained"}
+		before := len(i.Access.Sessions())
+		if status, _ := o.through(evil, evil.lie); status != http.StatusUnauthorized || len(i.Access.Sessions()) != before {
+			t.Errorf("who is contained comes in through the provider: %d", status)
+		}
+		o.refused("contained")
 	})
 }
 

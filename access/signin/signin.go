@@ -16,6 +16,7 @@
 package signin
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -25,8 +26,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"azekura/access"
 
@@ -281,20 +284,63 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) (any, error) {
 
 func read(w http.ResponseWriter, r *http.Request, into any) error {
 	raw, err := body(w, r)
-	if err == nil {
-		err = json.Unmarshal(raw, into)
-	}
-	if err != nil {
+	if err != nil || json.Unmarshal(raw, into) != nil {
 		return errBody
 	}
 	return nil
 }
 
-var errBody = errors.New("the request isn't what this takes: JSON of at most 64 KiB")
+var errBody = errors.New("the request isn't what this takes: JSON of at most 64 KiB, no property given twice")
+
+// body reads what is one JSON value, and refuses what two readers could understand
+// in two ways, as the API does.
 
 func body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Header.Get("Content-Type") != "application/json" {
 		return nil, errBody
 	}
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil || !utf8.Valid(raw) {
+		return nil, errBody
+	}
+	in := json.NewDecoder(bytes.NewReader(raw))
+	if once(in, 0) != nil {
+		return nil, errBody
+	}
+	if _, err := in.Token(); !errors.Is(err, io.EOF) {
+		return nil, errBody
+	}
+	return raw, nil
+}
+
+// maxDepth is deeper than what an authenticator answers is nested.
+const maxDepth = 16
+
+// once reads one value, whose objects have each property once, in whatever case: the
+// reader behind takes "Code" for "code".
+func once(in *json.Decoder, depth int) error {
+	token, err := in.Token()
+	open, nested := token.(json.Delim)
+	if err != nil || !nested {
+		return err
+	}
+	if depth > maxDepth {
+		return errBody
+	}
+	seen := map[string]bool{}
+	for in.More() {
+		if open == '{' {
+			name, err := in.Token()
+			key, _ := name.(string)
+			if key = strings.ToLower(key); err != nil || seen[key] {
+				return errBody
+			}
+			seen[key] = true
+		}
+		if err := once(in, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err = in.Token() // its end
+	return err
 }
