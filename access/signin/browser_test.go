@@ -3,11 +3,13 @@ package signin_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"azekura/access"
 	"azekura/access/signin"
+	"azekura/api"
 	"azekura/internal/insttest"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -84,6 +86,13 @@ func TestPasskeys(t *testing.T) {
 		}
 		o.do(worker, chromedp.Navigate(o.origin+"/signin"), chromedp.Click("#passkey"), chromedp.WaitVisible("#problem"))
 		o.refused("assertion")
+		// A counter that is behind the log's is a copy's (WebAuthn 6.1.1).
+		ahead := access.Proof{Staff: "security-officer", Via: access.ViaPasskey, Device: "d-1", Count: 1000}
+		if err := i.Access.Touch(t.Context(), o.session(officer), ahead); err != nil {
+			t.Fatal(err)
+		}
+		o.do(officer, chromedp.Navigate(o.origin+"/signin"), chromedp.Click("#passkey"), chromedp.WaitVisible("#problem"))
+		o.refused("counter")
 		// Who is contained doesn't come in by the passkey that they have.
 		if _, err := i.Access.Contain(t.Context(), byOfficer, access.Target{Kind: access.TheStaff, ID: "administrator"}, "a test"); err != nil {
 			t.Fatal(err)
@@ -141,6 +150,26 @@ func TestOtherSites(t *testing.T) {
 	}
 	if _, err := i.Access.Authenticate(token); err == nil {
 		t.Error("signed out, and still in")
+	}
+}
+
+// TestOperatorOpensNoPersonsSession: once staff sign in, the operator opens sessions
+// for programs alone.
+func TestOperatorOpensNoPersonsSession(t *testing.T) {
+	i := insttest.Open(t, insttest.New(t, "sqlite"))
+	newOffice(t, i, nil)
+	if _, err := i.Access.AddMachine(t.Context(), "robot", "caseworker", "o-1"); err != nil {
+		t.Fatal(err)
+	}
+	operator := api.New(i, func(string, error) {}).Operator()
+	for staff, want := range map[string]int{"caseworker": http.StatusUnprocessableEntity, "robot": http.StatusOK} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/operator/sessions", strings.NewReader(`{"staff":"`+staff+`","device":"d-1","minutes":5}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		operator.ServeHTTP(w, r)
+		if w.Code != want || len(i.Access.SessionsOf(staff)) != map[string]int{"robot": 1}[staff] {
+			t.Errorf("%s: %d %s", staff, w.Code, w.Body)
+		}
 	}
 }
 
