@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -63,6 +64,7 @@ type desk struct {
 	rand  *rand.Rand
 	actor *schedule.Actor
 	did   Honest
+	hit   int64 // requests that were refused
 	own   map[uuid.UUID]field.Set
 }
 
@@ -81,8 +83,11 @@ func (w *desk) work(ctx context.Context) error {
 			return err
 		}
 		var opened api.OpenedSession
-		// A contained device or staff member is given one too, which is refused.
 		err := w.operator.Do(ctx, http.MethodPost, "/operator/sessions", api.NewSession{Staff: m.staff, Device: m.device, Minutes: 720}, &opened)
+		var refused *api.Problem
+		if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
+			err = nil // who is contained gets none: the day's callers are sent away
+		}
 		if err != nil {
 			return fmt.Errorf("open the day's session of %s: %w", m.staff, err)
 		}
@@ -110,6 +115,17 @@ func (w *desk) pause(ctx context.Context) error {
 // serve is one caller: a case, the search, what they say, what they ask, and the end
 // of it. What is refused ends it: an honest member doesn't look for a way around.
 func (w *desk) serve(ctx context.Context, c *workday.Caller) error {
+	hit, asked := w.hit, w.did.Openings
+	err := w.call(ctx, c)
+	// What was refused before the read came to be asked for is an opening refused too.
+	if err == nil && w.hit > hit && w.did.Openings == asked && c.What != workday.CheckOnly {
+		w.did.Openings++
+		w.did.Refused++
+	}
+	return err
+}
+
+func (w *desk) call(ctx context.Context, c *workday.Caller) error {
 	w.did.Callers++
 	p := w.callers[c.Place]
 	kind, purpose := "call", "enquiry"
@@ -252,6 +268,7 @@ func (w *desk) ask(ctx context.Context, path string, in, out any) (ok bool, err 
 		return false, nil // no day of the calendar, or more than may be shown: part of the work
 	}
 	w.did.Hindered[reason(status, detail)]++
+	w.hit++
 	return false, nil
 }
 
