@@ -1,11 +1,19 @@
 package drill_test
 
 import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"azekura/access"
+	"azekura/api"
 	"azekura/drill"
+	"azekura/drill/workday"
 	"azekura/incident"
 )
 
@@ -80,5 +88,41 @@ func TestAwakeAttackerIsStopped(t *testing.T) {
 	}
 	if r.Days.Honest.Callers < 3*20 {
 		t.Errorf("the day ended after %d callers", r.Days.Honest.Callers)
+	}
+}
+
+// TestContainedPC: where a person contains an infected PC, the report says so, its
+// own user's work is counted as refused, and the others' days go on.
+func TestContainedPC(t *testing.T) {
+	o := twoDays(t)
+	o.Keep = filepath.Join(os.Getenv("TMPDIR"), "kept")
+	defer os.RemoveAll(o.Keep)
+	device := fmt.Sprintf("pc-%03d", workday.Spread(o.Seed, o.Staff, o.Infected, o.Days)[0].Staff+1)
+	var once sync.Once
+	o.Tell = func(p drill.Progress) {
+		if p.Stage != drill.Stealing || p.Done == 0 {
+			return
+		}
+		once.Do(func() {
+			c, err := api.Dial(o.Keep)
+			if err == nil {
+				in := api.NewContain{Target: access.Target{Kind: access.TheDevice, ID: device}, Why: "a test"}
+				err = c.Do(t.Context(), http.MethodPost, "/operator/contain", in, nil)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	r, err := drill.June(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := r.Days
+	if len(d.Contained) != 1 || d.Contained[0].Device != device {
+		t.Errorf("contained: %+v", d.Contained)
+	}
+	if d.Honest.Refused == 0 || d.Honest.AtClean != 0 || d.Honest.Callers < 2*3*20 {
+		t.Errorf("honest work: %+v", d.Honest)
 	}
 }
