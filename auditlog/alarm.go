@@ -106,12 +106,16 @@ type Raised struct {
 	Tampering
 }
 
-// Alarms lists the alarms under the signed head, the oldest first. They are
+// Rule is the outcome of an alarm that a rule over the events gave; any other is
+// about a row.
+const Rule = "rule"
+
+// Alarms lists the alarms about rows under the signed head, the oldest first. They are
 // events of authority: the answer is all of them, or an error.
 func (l *Log) Alarms(ctx context.Context) ([]Raised, error) {
 	list := []Raised{}
 	err := l.Authority(ctx, func(e Event) error {
-		if e.Action != Alarm {
+		if e.Action != Alarm || e.Outcome == Rule {
 			return nil
 		}
 		r := Raised{Index: e.Index, Time: time.UnixMicro(e.Time).UTC()}

@@ -27,6 +27,7 @@ type incoming struct {
 	content      []byte // what the digest is over
 	ref, number  keyring.Token
 
+	name     func(row int64, id uuid.UUID) uuid.UUID
 	id       uuid.UUID
 	key      keyring.DataKey
 	versions []Version
@@ -58,7 +59,7 @@ type chunk struct {
 }
 
 // prepare reads a chunk and seals it. Nothing is written yet.
-func (s *Store) prepare(reader *rowfile.Reader, dryRun bool) (*chunk, error) {
+func (s *Store) prepare(reader *rowfile.Reader, o *ImportOptions) (*chunk, error) {
 	c := &chunk{incoming: make([]incoming, 0, chunkRows), keys: s.ring.State()}
 	var row rowfile.Row
 	for len(c.incoming) < chunkRows {
@@ -69,14 +70,14 @@ func (s *Store) prepare(reader *rowfile.Reader, dryRun bool) (*chunk, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read row %d: %w", c.last+1, err)
 		}
-		in := incoming{no: row.N, from: row.Start, to: row.End, problems: row.Bad}
+		in := incoming{no: row.N, from: row.Start, to: row.End, problems: row.Bad, name: o.Name}
 		c.rows, c.end, c.last = c.rows+1, row.End, row.N
 		if len(in.problems) == 0 {
 			in.judge(&row, s)
 		} else {
 			in.problems = append([]value.Problem(nil), in.problems...)
 		}
-		if len(in.problems) == 0 && !dryRun {
+		if len(in.problems) == 0 && !o.DryRun {
 			if err := in.seal(s.ring); err != nil {
 				return nil, fmt.Errorf("seal row %d: %w", row.N, err)
 			}
@@ -202,6 +203,9 @@ func (in *incoming) seal(ring *keyring.Ring) error {
 	var err error
 	if in.id, err = uuid.NewV7(); err != nil {
 		return err
+	}
+	if in.name != nil {
+		in.id = in.name(in.no, in.id)
 	}
 	var sealing keyring.Sealing
 	if in.key, sealing, err = ring.NewParticipant(in.id); err != nil {

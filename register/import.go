@@ -17,6 +17,8 @@ import (
 	"azekura/register/field"
 	"azekura/register/rowfile"
 	"azekura/register/value"
+
+	"github.com/google/uuid"
 )
 
 // Import is how far an import is.
@@ -48,6 +50,10 @@ type ImportOptions struct {
 	// Rejects, when given, takes the rejected rows of the file, encrypted to
 	// the operator; it is called once, at the end.
 	Rejects func(ctx context.Context, i Import, file io.ReaderAt) error
+	// Name, when given, may change the id that the participant of a row gets, who
+	// would be new: of the rows that are canaries. It must say the same of a row
+	// each time, for an import that was stopped goes on.
+	Name func(row int64, id uuid.UUID) uuid.UUID
 	// Progress, when given, hears of each chunk that is committed.
 	Progress func(Import)
 }
@@ -294,7 +300,7 @@ func (w *importer) all(ctx context.Context, reader *rowfile.Reader) error {
 		defer close(chunks)
 		for ctx.Err() == nil {
 			var c *chunk
-			if c, readErr = w.store.prepare(reader, w.options.DryRun); readErr != nil || c.rows == 0 {
+			if c, readErr = w.store.prepare(reader, &w.options); readErr != nil || c.rows == 0 {
 				return
 			}
 			select {

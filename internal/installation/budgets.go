@@ -13,13 +13,15 @@ import (
 	"azekura/access/budget"
 	"azekura/approval"
 	"azekura/auditlog"
+	"azekura/gate/canary"
+	"azekura/incident/rules"
 )
 
 // appoint sets those who judge what is recorded. Where the log can't be read back
 // as it was signed nothing is opened, but whoever verifies or contains can work.
 func (i *Installation) appoint(ctx context.Context) error {
 	i.Budgets = budget.New()
-	err := i.Log.Appoint(ctx, i.Budgets)
+	err := i.Log.Appoint(ctx, i.Budgets, rules.New(rules.Shipped(), canary.New(i.Ring).Is))
 	if errors.Is(err, auditlog.ErrSigner) {
 		return nil // each refusal is an event that says so, and log verify names the line
 	}

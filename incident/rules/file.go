@@ -1,0 +1,150 @@
+package rules
+
+import (
+	"bytes"
+	_ "embed" // the rules that are shipped
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"time"
+	"unicode"
+
+	"azekura/auditlog"
+)
+
+// What a rule does, and how bad its sign is.
+const (
+	Note    = "note"
+	StepUp  = "step-up"
+	Contain = "contain"
+)
+
+// Severities, the mildest first.
+var Severities = []string{"low", "medium", "high", "critical"}
+
+// Rule is one of the file's.
+type Rule struct {
+	Name     string   `json:"name"`
+	Says     string   `json:"says"` // the sign in words, for people
+	Severity string   `json:"severity"`
+	Actions  []string `json:"actions"`
+	Outcomes []string `json:"outcomes,omitempty"`
+	Canary   bool     `json:"canary,omitempty"`
+	Outside  *Hours   `json:"outside,omitempty"`
+	Distinct bool     `json:"distinct,omitempty"`
+	Count    int      `json:"count"`
+	Within   int64    `json:"within"` // seconds
+	Per      string   `json:"per"`    // session, device or staff
+	Action   string   `json:"action"`
+}
+
+// Hours are those of a day's work, the first inside and the last outside.
+type Hours struct {
+	From      int `json:"from"`
+	To        int `json:"to"`
+	UTCOffset int `json:"utc_offset"` // hours
+}
+
+func (h *Hours) outside(us int64) bool {
+	hour := time.UnixMicro(us).UTC().Add(time.Duration(h.UTCOffset) * time.Hour).Hour()
+	return hour < h.From || hour >= h.To
+}
+
+// The bounds of a file: whoever writes one can't make the log's judge slow, nor
+// its memory large.
+const (
+	maxFile   = 64 << 10
+	maxRules  = 32
+	maxCount  = 200
+	maxWithin = 30 * 24 * 3600
+	maxTexts  = 32
+)
+
+//go:embed rules.json
+var shipped []byte
+
+// Shipped are the rules of this version.
+func Shipped() []Rule {
+	list, err := Parse(shipped)
+	if err != nil { // a test parses it
+		panic(err)
+	}
+	return list
+}
+
+var plainName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// watchable are the actions that a rule may count. Alarms and containment aren't
+// among them: a rule's sign must not be another's.
+var watchable = []auditlog.Action{auditlog.Read, auditlog.Check, auditlog.Checked, auditlog.Search, auditlog.Show, auditlog.Deny, auditlog.Change, auditlog.Case}
+
+// Parse reads a rule file, and refuses what it doesn't know.
+func Parse(file []byte) ([]Rule, error) {
+	if len(file) > maxFile {
+		return nil, fmt.Errorf("a rule file holds %d bytes at most", maxFile)
+	}
+	var f struct {
+		Comment []string `json:"comment"`
+		Rules   []Rule   `json:"rules"`
+	}
+	d := json.NewDecoder(bytes.NewReader(file))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return nil, fmt.Errorf("read the rule file: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the rule file goes on after its end")
+	}
+	if len(f.Rules) == 0 || len(f.Rules) > maxRules {
+		return nil, fmt.Errorf("a rule file holds 1 to %d rules", maxRules)
+	}
+	for n := range f.Rules {
+		r := &f.Rules[n]
+		if err := r.check(); err != nil {
+			return nil, fmt.Errorf("rule %d: %w", n+1, err)
+		}
+		if slices.ContainsFunc(f.Rules[:n], func(o Rule) bool { return o.Name == r.Name }) {
+			return nil, fmt.Errorf("rule %d: another has its name", n+1)
+		}
+	}
+	return f.Rules, nil
+}
+
+func (r *Rule) check() error {
+	switch {
+	case !plainName.MatchString(r.Name):
+		return errors.New("its name is of small letters, digits and hyphens, up to 40")
+	case r.Says == "" || len(r.Says) > 200 || slices.ContainsFunc([]rune(r.Says), unicode.IsControl):
+		return errors.New("what it says is one line of up to 200 bytes")
+	case !slices.Contains(Severities, r.Severity):
+		return fmt.Errorf("its severity is one of %v", Severities)
+	case !slices.Contains([]string{Note, StepUp, Contain}, r.Action):
+		return errors.New("its action is note, step-up or contain")
+	case !slices.Contains([]string{"session", "device", "staff"}, r.Per):
+		return errors.New("it counts per session, device or staff")
+	case r.Count < 1 || r.Count > maxCount || r.Within < 1 || r.Within > maxWithin:
+		return fmt.Errorf("it counts 1 to %d events within 1 to %d seconds", maxCount, maxWithin)
+	case len(r.Outcomes) > maxTexts:
+		return fmt.Errorf("it names %d outcomes at most", maxTexts)
+	case len(r.Actions) == 0 || len(r.Actions) > maxTexts:
+		return errors.New("it names the actions that it counts")
+	}
+	for _, name := range r.Actions {
+		if !slices.ContainsFunc(watchable, func(a auditlog.Action) bool { return a.String() == name }) {
+			return fmt.Errorf("it can count these actions: %v", watchable)
+		}
+	}
+	if h := r.Outside; h != nil && (h.From < 0 || h.To > 24 || h.From >= h.To || h.UTCOffset < -12 || h.UTCOffset > 14) {
+		return errors.New("its hours are from 0 to 24, in order, at an offset of -12 to 14 hours")
+	}
+	return nil
+}
+
+// counts tells whether an event is one that the rule counts.
+func (r *Rule) counts(e *auditlog.Event, canary bool) bool {
+	return e.Session != 0 && (!r.Canary || canary) && slices.Contains(r.Actions, e.Action.String()) &&
+		(len(r.Outcomes) == 0 || slices.Contains(r.Outcomes, e.Outcome)) && (r.Outside == nil || r.Outside.outside(e.Time))
+}

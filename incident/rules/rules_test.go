@@ -1,0 +1,212 @@
+package rules_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+
+	"azekura/access"
+	"azekura/auditlog"
+	"azekura/incident/rules"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+)
+
+func canary(id auditlog.ID) bool { return id[15] == 0xcc }
+
+func someone(n byte) auditlog.ID { return uuid.UUID{1, 15: n} }
+
+const second = int64(1e6)
+
+// record does what the log does with an entry of one event.
+func record(w *rules.Watch, e auditlog.Event, commit bool) (auditlog.Verdict, []auditlog.Event) {
+	v := w.Judge([]auditlog.Event{e})
+	stands := []auditlog.Event{e}
+	if v.Refuse != nil {
+		stands[0].Action, stands[0].Outcome, stands[0].Fields = auditlog.Deny, v.Outcome, nil
+	}
+	for _, a := range v.Add {
+		a.Time = e.Time
+		stands = append(stands, a)
+	}
+	for i := range stands {
+		w.Note(&stands[i])
+	}
+	w.Settle(commit)
+	return v, stands
+}
+
+func read(at int64, n, who byte) auditlog.Event {
+	return auditlog.Event{Action: auditlog.Read, Outcome: "ok", Time: at * second, Session: auditlog.Session(n), Staff: fmt.Sprint("s-", n), Device: fmt.Sprint("d-", n), Participant: someone(who)}
+}
+
+func office(w *rules.Watch, staff, of string) {
+	record(w, auditlog.Event{Action: auditlog.Grant, Detail: []byte(`{"grants":"staff","staff":"` + staff + `","office":"` + of + `"}`)}, true)
+}
+
+func targets(t *testing.T, v auditlog.Verdict) (list []string) {
+	t.Helper()
+	for _, e := range v.Add {
+		if e.Action == auditlog.Contain {
+			list = append(list, string(e.Detail))
+		}
+	}
+	return list
+}
+
+func TestCanaryContains(t *testing.T) {
+	w := rules.New(rules.Shipped(), canary)
+	office(w, "s-1", "o-1")
+	office(w, "s-2", "o-1")
+	office(w, "s-3", "o-2")
+	if v, _ := record(w, read(10, 1, 7), true); v.Refuse != nil || len(v.Add) > 0 {
+		t.Fatalf("an opening of somebody: %+v", v)
+	}
+	v, _ := record(w, read(20, 1, 0xcc), true)
+	if !errors.Is(v.Refuse, access.ErrContained) || len(targets(t, v)) != 3 || v.Add[0].Action != auditlog.Alarm {
+		t.Fatalf("a canary's opening: %+v", v)
+	}
+	if v, _ := record(w, read(30, 3, 0xcc), true); len(targets(t, v)) != 3 {
+		t.Fatalf("another office was asked for touches: %v", targets(t, v))
+	}
+	v, _ = record(w, read(20+3599, 2, 0xcc), true)
+	if list := targets(t, v); len(list) != 4 || !bytes.Contains([]byte(list[3]), []byte(`"office"`)) || !bytes.Contains([]byte(list[3]), []byte(`"step_up":true`)) {
+		t.Fatalf("the second device within an hour: %v", list)
+	}
+}
+
+func TestSecondDeviceTooLate(t *testing.T) {
+	w := rules.New(rules.Shipped(), canary)
+	office(w, "s-1", "o-1")
+	office(w, "s-2", "o-1")
+	record(w, read(20, 1, 0xcc), true)
+	if v, _ := record(w, read(20+3600, 2, 0xcc), true); len(targets(t, v)) != 3 {
+		t.Fatalf("after an hour: %v", targets(t, v))
+	}
+}
+
+// TestGateItselfTouches: without a session it is a job of the gate.
+func TestGateItselfTouches(t *testing.T) {
+	w := rules.New(rules.Shipped(), canary)
+	e := read(10, 0, 0xcc)
+	if v, _ := record(w, e, true); v.Refuse != nil || len(v.Add) > 0 {
+		t.Fatalf("%+v", v)
+	}
+}
+
+func TestRules(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		action auditlog.Action
+		is     string
+		n      int
+		acts   int
+	}{
+		{"misses", auditlog.Search, "none", 40, 1},
+		{"wrong-answers", auditlog.Checked, "no", 30, 1},
+		{"no-case", auditlog.Deny, "no case", 20, 1},
+		{"budget-spent", auditlog.Deny, "budget", 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := rules.New(rules.Shipped(), canary)
+			for n := range c.n + 5 {
+				e := read(int64(100+n), 1, 0)
+				e.Participant, e.Action, e.Outcome = auditlog.ID{}, c.action, c.is
+				v, _ := record(w, e, true)
+				if fired := len(v.Add) > 0; fired != (n == c.n-1) {
+					t.Fatalf("event %d: fired is %t", n+1, fired)
+				}
+				if n == c.n-1 && (len(targets(t, v)) != c.acts || !bytes.Contains(v.Add[0].Detail, []byte(c.name))) {
+					t.Fatalf("%s", v.Add[0].Detail)
+				}
+			}
+		})
+	}
+}
+
+func TestHours(t *testing.T) {
+	list, err := rules.Parse([]byte(`{"rules":[{"name":"night","says":"at night","severity":"low","actions":["read"],
+		"outside":{"from":6,"to":22,"utc_offset":9},"count":1,"within":60,"per":"staff","action":"note"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hour, night := range map[int64]bool{0: false, 12: false, 13: true, 20: true, 21: false} {
+		w := rules.New(list, canary)
+		if v, _ := record(w, read(hour*3600, 1, 1), true); (len(v.Add) == 1) != night {
+			t.Errorf("%d o'clock UTC: %+v", hour, v.Add)
+		}
+	}
+}
+
+func saved(t interface{ Fatal(...any) }, w *rules.Watch) []byte {
+	var b bytes.Buffer
+	if err := w.Save(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestRestartAndFailedCommit: a watch that was told of the log alone, one that was
+// saved and loaded midway, and one beside which commits failed say the same.
+func TestRestartAndFailedCommit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := []rules.Rule{rules.Shipped()[0], rules.Shipped()[1],
+			{Name: "a", Says: "a", Severity: "low", Actions: []string{"search"}, Count: 3, Within: 20, Per: "session", Action: rules.StepUp},
+			{Name: "b", Says: "b", Severity: "low", Actions: []string{"read", "search"}, Distinct: true, Count: 4, Within: 30, Per: "device", Action: rules.Note}}
+		live, clean := rules.New(list, canary), rules.New(list, canary)
+		for n := byte(1); n <= 3; n++ {
+			office(live, fmt.Sprint("s-", n), "o-1")
+			office(clean, fmt.Sprint("s-", n), "o-1")
+		}
+		at := int64(100)
+		for range rapid.IntRange(1, 80).Draw(t, "events") {
+			at += rapid.Int64Range(0, 9).Draw(t, "later")
+			e := read(at, rapid.ByteRange(1, 3).Draw(t, "session"), rapid.SampledFrom([]byte{1, 2, 3, 4, 5, 0xcc}).Draw(t, "who"))
+			e.Action = rapid.SampledFrom([]auditlog.Action{auditlog.Read, auditlog.Search, auditlog.Show}).Draw(t, "action")
+			if rapid.IntRange(0, 3).Draw(t, "fails") == 0 {
+				record(live, e, false)
+				continue
+			}
+			_, one := record(live, e, true)
+			_, other := record(clean, e, true)
+			if fmt.Sprint(one) != fmt.Sprint(other) {
+				t.Fatalf("beside failed commits:\n%v\n%v", one, other)
+			}
+			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
+				again := rules.New(list, canary)
+				if err := again.Load(bytes.NewReader(saved(t, live))); err != nil {
+					t.Fatal(err)
+				}
+				live = again
+			}
+		}
+	})
+}
+
+func TestSavedForOtherRules(t *testing.T) {
+	w := rules.New(rules.Shipped(), canary)
+	if err := w.Load(bytes.NewReader(saved(t, rules.New(rules.Shipped()[1:], canary)))); err == nil {
+		t.Fatal("it was taken up")
+	}
+	if err := w.Load(bytes.NewReader([]byte("not ours"))); err == nil {
+		t.Fatal("it was taken up")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"rules":[{"name":"a","says":"a","severity":"low","actions":["read"],"count":1,"within":60,"per":"staff","action":"note"}]}`))
+	f.Add([]byte(`{"rules":[]}`))
+	f.Add([]byte(`{"rules":[{"name":"a","count":100000}]} x`))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		list, err := rules.Parse(file)
+		if err != nil {
+			return
+		}
+		w := rules.New(list, canary)
+		for n := range 50 {
+			record(w, read(int64(n), 1, byte(n)), true)
+		}
+	})
+}
