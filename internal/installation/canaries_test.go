@@ -6,6 +6,7 @@ import (
 
 	"azekura/access"
 	"azekura/auditlog"
+	"azekura/cases"
 	"azekura/gate"
 	"azekura/gate/canary"
 	"azekura/internal/insttest"
@@ -44,7 +45,7 @@ func TestCanaryStopsItsReader(t *testing.T) {
 		thief := insttest.Caseworker(t, i)
 		beside, _ := insttest.Session(t, i, "s-2", "caseworker", "d-2")
 		check := func(s access.Session, n int) error {
-			code := insttest.OpenCase(t, i, s, "call")
+			code := insttest.OpenCase(t, i, s, cases.Call)
 			_, err := i.Gate.Check(t.Context(), s, gate.CheckRequest{Who: gate.Who{Ref: people[n].Ref}, Why: gate.Why{Purpose: "enquiry", Case: code}, Field: field.Birth, Claim: people[n].Birth})
 			return err
 		}
