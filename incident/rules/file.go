@@ -75,6 +75,13 @@ func Shipped() []Rule {
 	return list
 }
 
+// InForce are those of them that an installation goes by: the ones of canaries.
+// The rest count what honest work does too, and their limits haven't been held
+// against it yet.
+func InForce() []Rule {
+	return slices.DeleteFunc(Shipped(), func(r Rule) bool { return !r.Canary })
+}
+
 var plainName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
 // watchable are the actions that a rule may count. Alarms and containment aren't

@@ -21,7 +21,7 @@ import (
 // as it was signed nothing is opened, but whoever verifies or contains can work.
 func (i *Installation) appoint(ctx context.Context) error {
 	i.Budgets = budget.New()
-	err := i.Log.Appoint(ctx, i.Budgets, rules.New(rules.Shipped(), canary.New(i.Ring).Is))
+	err := i.Log.Appoint(ctx, i.Budgets, rules.New(rules.InForce(), canary.New(i.Ring).Is))
 	if errors.Is(err, auditlog.ErrSigner) {
 		return nil // each refusal is an event that says so, and log verify names the line
 	}
