@@ -19,9 +19,10 @@
 // to idles out, and knows when its holder last proved that they are there
 // (sitting.go); one that the operator opened doesn't, and is for programs and tests.
 //
-// Device keys, policies and budgets aren't here yet; until they are, a session is
-// bound to its device by name alone, and a stolen token works elsewhere until the
-// session ends.
+// A session is bound to its device's key (devices.go): with another key, or none, its
+// token is refused and an alarm. A session of a device that has no key is bound to
+// none; it is listed so, and counts at the operator's socket alone, unless the
+// settings of an installation without devices' keys say otherwise.
 package access
 
 import (
@@ -40,6 +41,7 @@ import (
 	"sync"
 	"time"
 
+	"azekura/access/device"
 	"azekura/auditlog"
 	"azekura/internal/db"
 )
@@ -103,6 +105,7 @@ type SessionInfo struct {
 	Closed  *time.Time `json:"closed,omitempty"`
 	Event   int64      `json:"event" doc:"index of the grant in the audit log"`
 	Role    string     `json:"role,omitempty" doc:"the role that it acts in"`
+	Key     string     `json:"key,omitempty" doc:"the thumbprint of the device's key that it is bound to; absent: it is bound to none"`
 	Via     string     `json:"via" doc:"passkey, oidc, or operator for a session that nobody signed in to"`
 	Touched *time.Time `json:"touched,omitempty" doc:"when its holder last proved that they are there"`
 	Used    *time.Time `json:"used,omitempty" doc:"when it was last used, of one that idles out"`
@@ -117,6 +120,7 @@ type Session struct {
 	role   string
 	office string
 	device string
+	key    device.Thumbprint
 	entry
 }
 
@@ -148,6 +152,7 @@ type sessionRow struct {
 	// look.
 	recorded bool
 	role     string
+	bound    device.Thumbprint // the device's key; zero for a session that is bound to none
 	*sitting
 }
 
@@ -157,6 +162,9 @@ func (r *sessionRow) live(now time.Time) bool {
 
 func (r *sessionRow) info() SessionInfo {
 	info := SessionInfo{ID: r.session.String(), Staff: r.staff, Device: r.device, Opened: r.opened, Expires: r.expires, Event: r.event, Role: r.role}
+	if r.bound != (device.Thumbprint{}) {
+		info.Key = r.bound.String()
+	}
 	r.tell(&info)
 	if closed := r.closed; !closed.IsZero() {
 		info.Closed = &closed
@@ -183,23 +191,63 @@ type Directory struct {
 	tokens   map[[sha256.Size]byte]*sessionRow
 	swept    time.Time
 	people
-	stops stops
+	devKeys
+	elsewhere elsewhere
+	stops     stops
 }
 
 // New makes a directory that knows nobody yet.
 func New(log *auditlog.Log, rand io.Reader) *Directory {
 	return &Directory{log: log, rand: rand, staff: map[string]Staff{}, devices: map[string]Device{},
-		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}, people: newPeople(), stops: newStops()}
+		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}, people: newPeople(), devKeys: newDevKeys(), elsewhere: newElsewhere(), stops: newStops()}
 }
 
-// Authenticate turns a token into its live session.
-func (d *Directory) Authenticate(token string) (Session, error) {
+// Authenticate turns a token into its live session, for a connection at whose other
+// end a device was proven; the zero Peer is of a connection without a certificate.
+// A session is bound to its device's key (RFC 8705): at any other it is refused, and
+// an alarm. One that is bound to none opens nothing on the network, unless the
+// settings say so (AcceptUnbound).
+func (d *Directory) Authenticate(token string, p device.Peer) (Session, error) {
+	s, err := d.find(token, func(row *sessionRow) error {
+		switch {
+		case row.bound == (device.Thumbprint{}) && d.unbound:
+			return nil
+		case row.bound == (device.Thumbprint{}):
+			return ErrUnbound
+		case !p.Live() || p.Key() != row.bound || p.Device() != row.device:
+			return &misplaced{row.session, row.staff, row.device}
+		}
+		return d.admit(p.Key(), p.Device())
+	})
+	var away *misplaced
+	if errors.As(err, &away) {
+		d.tokenElsewhere(away, p)
+	}
+	return s, err
+}
+
+// AtSocket is Authenticate for who holds the installation's own socket, or its
+// folder. They are at no device; they open sessions for programs anyway, so those
+// count. One that a person signed in to counts at that person's device alone.
+func (d *Directory) AtSocket(token string) (Session, error) {
+	return d.find(token, func(row *sessionRow) error {
+		if row.sitting != nil {
+			return fmt.Errorf("%w: a session that a person signed in to counts at their device alone", ErrNoSession)
+		}
+		return nil
+	})
+}
+
+func (d *Directory) find(token string, may func(*sessionRow) error) (Session, error) {
 	hash := sha256.Sum256([]byte(token))
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	row := d.tokens[hash]
 	if row == nil || subtle.ConstantTimeCompare(row.hash[:], hash[:]) != 1 || !row.live(d.log.Now()) {
 		return Session{}, ErrNoSession
+	}
+	if err := may(row); err != nil {
+		return Session{}, err
 	}
 	s, err := d.session(row)
 	if err == nil {
@@ -208,11 +256,12 @@ func (d *Directory) Authenticate(token string) (Session, error) {
 	return s, err
 }
 
-// Still refuses a session that ended since it was authenticated.
+// Still refuses a session that ended since it was authenticated, or whose device's
+// key was revoked.
 func (d *Directory) Still(s Session) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if row := d.sessions[s.id]; row == nil || !row.live(d.log.Now()) || !d.stands(row, d.log.Now()) {
+	if row := d.sessions[s.id]; row == nil || !row.live(d.log.Now()) || !d.stands(row, d.log.Now()) || d.gone(row) {
 		return ErrNoSession
 	} else if d.contained(row) {
 		return ErrContained
@@ -222,13 +271,13 @@ func (d *Directory) Still(s Session) error {
 
 func (d *Directory) session(row *sessionRow) (Session, error) {
 	staff, ok := d.staff[row.staff]
-	if _, known := d.devices[row.device]; !ok || !known || !d.stands(row, d.log.Now()) {
+	if _, known := d.devices[row.device]; !ok || !known || !d.stands(row, d.log.Now()) || d.gone(row) {
 		return Session{}, ErrNoSession
 	}
 	if d.contained(row) {
 		return Session{}, ErrContained
 	}
-	return Session{id: row.session, staff: staff.ID, role: row.role, office: staff.Office, device: row.device, entry: row.entry()}, nil
+	return Session{id: row.session, staff: staff.ID, role: row.role, office: staff.Office, device: row.device, key: row.bound, entry: row.entry()}, nil
 }
 
 // Staff lists the staff members by id.

@@ -69,7 +69,7 @@ func TestGrantsAreEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		live, err := i.Access.Authenticate(token)
+		live, err := i.Access.AtSocket(token)
 		if err != nil || live.Role() != "supervisor" || live.ID().String() != session.ID {
 			t.Fatal(err, live.Role())
 		}
@@ -101,7 +101,7 @@ func TestGrantsAreEvents(t *testing.T) {
 		if again, err := i.Access.CloseSession(t.Context(), live.ID()); err != nil || i.Log.Committed() != last+1 || again.Closed == nil {
 			t.Errorf("closing twice: %v", err)
 		}
-		if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) || i.Access.Still(live) == nil {
+		if _, err := i.Access.AtSocket(token); !errors.Is(err, access.ErrNoSession) || i.Access.Still(live) == nil {
 			t.Error("a closed session is live:", err)
 		}
 	})
@@ -151,7 +151,7 @@ func TestRefusals(t *testing.T) {
 			t.Error(err)
 		}
 		for _, token := range []string{"", "azs_", "azs_" + strings.Repeat("A", 43), strings.Repeat("x", 1<<16)} {
-			if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+			if _, err := i.Access.AtSocket(token); !errors.Is(err, access.ErrNoSession) {
 				t.Errorf("%d bytes of token: %v", len(token), err)
 			}
 		}
@@ -173,14 +173,14 @@ func TestExpiry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := i.Access.Authenticate(token)
+		s, err := i.Access.AtSocket(token)
 		if err != nil { // a slow machine came too late; the rest holds all the same
 			t.Log(err)
 		}
 		for i.Access.Still(s) == nil {
 			time.Sleep(10 * time.Millisecond)
 		}
-		if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+		if _, err := i.Access.AtSocket(token); !errors.Is(err, access.ErrNoSession) {
 			t.Error(err)
 		}
 	})
@@ -247,10 +247,10 @@ func TestRestart(t *testing.T) {
 		if diff := cmp.Diff(sessions, now); diff != "" {
 			t.Error(diff)
 		}
-		if s, err := i.Access.Authenticate(kept); err != nil || s.Role() != "caseworker" {
+		if s, err := i.Access.AtSocket(kept); err != nil || s.Role() != "caseworker" {
 			t.Error(err)
 		}
-		if _, err := i.Access.Authenticate(endedToken); !errors.Is(err, access.ErrNoSession) {
+		if _, err := i.Access.AtSocket(endedToken); !errors.Is(err, access.ErrNoSession) {
 			t.Error("a closed session lives again:", err)
 		}
 	})

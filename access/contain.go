@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -166,6 +167,11 @@ func (s *stops) release(e *auditlog.Event) error {
 // Heed hears what the log contains and releases, as soon as it is committed
 // (auditlog.Log.Heed): who read in the same batch gets no plaintext any more.
 func (d *Directory) Heed(e auditlog.Event) {
+	if e.Action == auditlog.Grant && bytes.Contains(e.Detail, []byte(`"device-revoked"`)) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		_ = d.replayGrant(e) // who revoked it does it again, and hears the error
+	}
 	if e.Action != auditlog.Contain {
 		return
 	}

@@ -29,7 +29,7 @@ func sit(t *testing.T, i *installation.Installation, staff, device, office strin
 	}
 	_, token, err := i.Access.OpenSession(t.Context(), staff, device, time.Hour)
 	must(t, err)
-	s, err := i.Access.Authenticate(token)
+	s, err := i.Access.AtSocket(token)
 	must(t, err)
 	return s, token
 }
@@ -64,10 +64,10 @@ func TestContainment(t *testing.T) {
 					if err := i.Access.Still(s); !errors.Is(err, access.ErrContained) {
 						t.Fatalf("%s Still says %v", when, err)
 					}
-					if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrContained) || !errors.Is(err, access.ErrNoSession) {
+					if _, err := i.Access.AtSocket(token); !errors.Is(err, access.ErrContained) || !errors.Is(err, access.ErrNoSession) {
 						t.Fatalf("%s Authenticate says %v", when, err)
 					}
-					if _, err := i.Access.Authenticate(other); (err != nil) != (kind == access.All) {
+					if _, err := i.Access.AtSocket(other); (err != nil) != (kind == access.All) {
 						t.Fatalf("%s the other office hears %v", when, err)
 					}
 					must(t, i.Close())
@@ -107,7 +107,7 @@ func TestRelease(t *testing.T) {
 			must(t, err)
 		}
 		must(t, second(i.Release(t.Context(), file)))
-		if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+		if _, err := i.Access.AtSocket(token); !errors.Is(err, access.ErrNoSession) {
 			t.Fatalf("what ended before hears %v", err)
 		}
 		if err := i.Access.Still(old); !errors.Is(err, access.ErrNoSession) {
@@ -155,7 +155,7 @@ func TestContainedOpensNothing(t *testing.T) {
 				must(t, err)
 			}
 			release(t, i, access.Target{Kind: kind, ID: id})
-			if _, err := i.Access.Authenticate("late"); !errors.Is(err, access.ErrNoSession) {
+			if _, err := i.Access.AtSocket("late"); !errors.Is(err, access.ErrNoSession) {
 				t.Errorf("%s: a session that was opened under it wakes: %v", kind, err)
 			}
 			must(t, open(t, i, "s-1", "d-1", access.ViaPasskey))

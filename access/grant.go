@@ -74,7 +74,8 @@ func (d *Directory) AddDevice(ctx context.Context, id, office string) (Device, e
 	return device, nil
 }
 
-// OpenSession opens a session and returns its token, which is shown once.
+// OpenSession opens a session and returns its token, which is shown once. It is
+// bound to the device's newest key; to none where the device never had one.
 func (d *Directory) OpenSession(ctx context.Context, staff, device string, lasts time.Duration) (SessionInfo, string, error) {
 	if lasts <= 0 || lasts > MaxSession {
 		return SessionInfo{}, "", fmt.Errorf("%w: a session lasts up to %s", ErrInvalid, MaxSession)
@@ -90,18 +91,25 @@ func (d *Directory) OpenSession(ctx context.Context, staff, device string, lasts
 	if d.stopped(staff, device) {
 		return SessionInfo{}, "", ErrContained
 	}
+	key, known := d.newest(device)
+	if known && key == nil {
+		return SessionInfo{}, "", fmt.Errorf("%w: device %s was revoked; enrol it again (azekura device code)", ErrInvalid, device)
+	}
 	token, hash, id, err := d.newToken()
 	if err != nil {
 		return SessionInfo{}, "", err
 	}
 	expires := d.log.Now().Add(lasts).UTC().Truncate(time.Microsecond)
 	event := auditlog.Event{Action: auditlog.Grant, Staff: staff, Device: device, Role: d.staff[staff].Role, Session: id,
-		Detail: detail(granted{Grants: "session", Expires: expires, Token: hash[:]})}
+		Detail: detail(granted{Grants: "session", Expires: expires, Token: hash[:], Bound: key.bound()})}
 	r, err := d.grant(ctx, event)
 	if err != nil {
 		return SessionInfo{}, "", fmt.Errorf("open a session: %w", err)
 	}
 	row := &sessionRow{session: id, staff: staff, device: device, hash: hash, opened: time.UnixMicro(r.Time()).UTC(), expires: expires, event: r.Index(), role: event.Role}
+	if key != nil {
+		row.bound = key.thumb
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.take(row)

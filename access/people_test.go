@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"azekura/access"
+	"azekura/access/device"
 	"azekura/auditlog"
 	"azekura/internal/installation"
 	"azekura/internal/insttest"
@@ -48,14 +50,27 @@ func replayed(t testing.TB, i *installation.Installation) *access.Directory {
 
 var rules = access.DefaultRules
 
+var peers sync.Map // by installation
+
+// peerAt is d-1's connection, whose key is enrolled when it is first asked for.
+func peerAt(t testing.TB, i *installation.Installation) device.Peer {
+	t.Helper()
+	if p, ok := peers.Load(i); ok && i.Log.Now().Before(p.(device.Peer).Until()) {
+		return p.(device.Peer)
+	}
+	p := insttest.Enrol(t, i, "d-1").Peer
+	peers.Store(i, p)
+	return p
+}
+
 // enter signs a staff member in, as the sign-in does once it has a proof.
 func enter(t testing.TB, i *installation.Installation, staff string) access.Session {
 	t.Helper()
-	_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: staff, Via: access.ViaPasskey, Device: "d-1"}, rules)
+	_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: staff, Via: access.ViaPasskey, Peer: peerAt(t, i)}, rules)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := i.Access.Authenticate(token)
+	s, err := i.Access.Authenticate(token, peerAt(t, i))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,32 +242,32 @@ func TestDeputies(t *testing.T) {
 func TestIdle(t *testing.T) {
 	clocked(t, func(t *testing.T, _ string, i *installation.Installation, pass func(time.Duration)) {
 		staffed(t, i)
-		info, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: "caseworker", Via: access.ViaPasskey, Device: "d-1"}, rules)
+		info, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: "caseworker", Via: access.ViaPasskey, Peer: peerAt(t, i)}, rules)
 		if err != nil || info.Expires.Sub(info.Opened) > rules.Lasts+time.Second {
 			t.Fatal(err, info)
 		}
 		for range 30 { // seven hours of work
 			pass(14 * time.Minute)
-			if _, err := i.Access.Authenticate(token); err != nil {
+			if _, err := i.Access.Authenticate(token, peerAt(t, i)); err != nil {
 				t.Fatal("a session that is used idled out:", err)
 			}
 		}
-		if _, err := replayed(t, i).Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+		if _, err := replayed(t, i).Authenticate(token, peerAt(t, i)); !errors.Is(err, access.ErrNoSession) {
 			t.Error("after a restart, a session that nobody can say was used lives:", err)
 		}
 		pass(rules.Idle)
 		for range 2 { // the first refusal must not be a use
-			if _, err := i.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+			if _, err := i.Access.Authenticate(token, peerAt(t, i)); !errors.Is(err, access.ErrNoSession) {
 				t.Error("an idle session lives:", err)
 			}
 		}
-		_, token, err = i.Access.SignIn(t.Context(), access.Proof{Staff: "caseworker", Via: access.ViaPasskey, Device: "d-1"}, rules)
+		_, token, err = i.Access.SignIn(t.Context(), access.Proof{Staff: "caseworker", Via: access.ViaPasskey, Peer: peerAt(t, i)}, rules)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for n := range 40 {
 			pass(14 * time.Minute)
-			_, err := i.Access.Authenticate(token)
+			_, err := i.Access.Authenticate(token, peerAt(t, i))
 			if over := time.Duration(n+1)*14*time.Minute >= rules.Lasts; over != errors.Is(err, access.ErrNoSession) {
 				t.Fatalf("after %d uses: %v", n, err)
 			}
@@ -268,15 +283,18 @@ func TestTouch(t *testing.T) {
 		pass(access.TouchLasts)
 		_, err := i.Access.SetRoles(t.Context(), admin.Officer(), "auditor", []string{"payment-officer"})
 		refusedAs(t, i, access.ErrTouch, "touch", err)
+		if _, err := i.Access.AddDevice(t.Context(), "d-2", "o-1"); err != nil {
+			t.Fatal(err)
+		}
 		for what, p := range map[string]access.Proof{
-			"another's":      {Staff: "auditor", Via: access.ViaPasskey, Device: "d-1"},
-			"another device": {Staff: "administrator", Via: access.ViaPasskey, Device: "d-2"},
+			"another's":      {Staff: "auditor", Via: access.ViaPasskey, Peer: peerAt(t, i)},
+			"another device": {Staff: "administrator", Via: access.ViaPasskey, Peer: insttest.Enrol(t, i, "d-2").Peer},
 		} {
 			if err := i.Access.Touch(t.Context(), admin, p); !errors.Is(err, access.ErrRefused) {
 				t.Errorf("%s touch: %v", what, err)
 			}
 		}
-		if err := i.Access.Touch(t.Context(), admin, access.Proof{Staff: "administrator", Via: access.ViaPasskey, Device: "d-1"}); err != nil {
+		if err := i.Access.Touch(t.Context(), admin, access.Proof{Staff: "administrator", Via: access.ViaPasskey, Peer: peerAt(t, i)}); err != nil {
 			t.Fatal(err)
 		}
 		if again := replayed(t, i); again.Fresh(admin) != nil || i.Access.Fresh(admin) != nil {
@@ -329,7 +347,7 @@ func TestActAs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now, err := i.Access.Authenticate(token)
+		now, err := i.Access.Authenticate(token, peerAt(t, i))
 		if err != nil || s.Role() != "payment-officer" || now.Role() != "security-officer" || i.Access.Still(s) == nil {
 			t.Error("not one role at a time:", err)
 		}

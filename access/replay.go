@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"azekura/access/device"
 	"azekura/auditlog"
 )
 
@@ -21,6 +22,7 @@ type granted struct {
 	Expires time.Time `json:"expires,omitzero"`
 	Token   []byte    `json:"token,omitempty"` // a session's token's SHA-256
 	Machine bool      `json:"machine,omitempty"`
+	Bound   []byte    `json:"bound,omitempty"` // the thumbprint of the device's key that a session is bound to
 }
 
 // contained is a contain event's detail.
@@ -82,6 +84,9 @@ func (d *Directory) replayGrant(e auditlog.Event) error {
 		d.devices[g.Device] = Device{ID: g.Device, Office: g.Office, Added: at, Event: e.Index}
 	case "session":
 		row := &sessionRow{session: e.Session, staff: e.Staff, device: e.Device, opened: at, expires: g.Expires, event: e.Index, role: e.Role}
+		if len(g.Bound) == sha256.Size {
+			row.bound = device.Thumbprint(g.Bound)
+		}
 		if err := d.replaySitting(row, e); err != nil {
 			return err
 		}
@@ -95,6 +100,9 @@ func (d *Directory) replayGrant(e auditlog.Event) error {
 	case "release", "end-step-up":
 		return d.stops.release(&e)
 	default:
+		if of, err := d.replayDevices(g.Grants, e); of {
+			return err
+		}
 		return d.replayPeople(g.Grants, e)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"azekura/access/device"
 	"azekura/auditlog"
 )
 
@@ -158,17 +159,20 @@ func (d *Directory) Fresh(s Session) error {
 
 // Proof is what a sign-in or a step-up proved: who, and by what.
 type Proof struct {
-	Staff  string
-	Via    string
-	Key    []byte // the passkey's id
-	Count  uint32 // its signature counter
-	Device string // of the connection's certificate
+	Staff string
+	Via   string
+	Key   []byte      // the passkey's id
+	Count uint32      // its signature counter
+	Peer  device.Peer // of the connection
 }
 
 // SignIn opens a session for whom a proof names. Where they have as many as they may,
 // the oldest ends.
 func (d *Directory) SignIn(ctx context.Context, p Proof, r Rules) (SessionInfo, string, error) {
-	return d.openSitting(ctx, p, r, "", time.Time{}, d.log.Now())
+	if err := d.Admit(p.Peer); err != nil {
+		return SessionInfo{}, "", err
+	}
+	return d.openSitting(ctx, p, place{p.Peer.Device(), p.Peer.Key()}, r, "", time.Time{}, d.log.Now())
 }
 
 // ActAs ends a session and opens another like it that acts in another role of the
@@ -181,7 +185,7 @@ func (d *Directory) ActAs(ctx context.Context, s Session, role string, r Rules) 
 		return SessionInfo{}, "", ErrNoSession
 	}
 	held := slices.Contains(d.held(row.staff, d.log.Now()), role)
-	p := Proof{Staff: row.staff, Via: row.via, Key: row.key, Device: row.device}
+	p, at := Proof{Staff: row.staff, Via: row.via, Key: row.key}, place{row.device, row.bound}
 	expires, touched := row.expires, time.UnixMicro(row.touched.Load()).UTC()
 	d.mu.RUnlock()
 	if !held {
@@ -190,10 +194,16 @@ func (d *Directory) ActAs(ctx context.Context, s Session, role string, r Rules) 
 	if _, err := d.CloseSession(ctx, s.id); err != nil {
 		return SessionInfo{}, "", err
 	}
-	return d.openSitting(ctx, p, r, role, expires, touched)
+	return d.openSitting(ctx, p, at, r, role, expires, touched)
 }
 
-func (d *Directory) openSitting(ctx context.Context, p Proof, r Rules, role string, expires, touched time.Time) (SessionInfo, string, error) {
+// place is where a session sits: a device, and its key.
+type place struct {
+	device string
+	key    device.Thumbprint
+}
+
+func (d *Directory) openSitting(ctx context.Context, p Proof, at place, r Rules, role string, expires, touched time.Time) (SessionInfo, string, error) {
 	if err := r.Check(); err != nil {
 		return SessionInfo{}, "", err
 	}
@@ -202,7 +212,7 @@ func (d *Directory) openSitting(ctx context.Context, p Proof, r Rules, role stri
 	if _, err := d.person(p.Staff); err != nil {
 		return SessionInfo{}, "", err
 	}
-	if _, ok := d.devices[p.Device]; !ok {
+	if _, ok := d.devices[at.device]; !ok {
 		return SessionInfo{}, "", fmt.Errorf("device %w; azekura device list shows them", ErrNotFound)
 	}
 	if d.stopped(p.Staff, p.Device) {
@@ -227,10 +237,10 @@ func (d *Directory) openSitting(ctx context.Context, p Proof, r Rules, role stri
 		expires = now.Add(r.Lasts).UTC().Truncate(time.Microsecond)
 	}
 	touched = touched.UTC().Truncate(time.Microsecond)
-	event := auditlog.Event{Staff: p.Staff, Device: p.Device, Role: role, Session: id, Detail: detail(struct {
+	event := auditlog.Event{Staff: p.Staff, Device: at.device, Role: role, Session: id, Detail: detail(struct {
 		granted
 		signedIn
-	}{granted{Grants: "session", Expires: expires, Token: hash[:]}, signedIn{p.Via, int64(r.Idle / time.Second), p.Key, p.Count, touched}})}
+	}{granted{Grants: "session", Expires: expires, Token: hash[:], Bound: at.key[:]}, signedIn{p.Via, int64(r.Idle / time.Second), p.Key, p.Count, touched}})}
 	if _, err := d.settle(ctx, Officer{}, event); err != nil {
 		return SessionInfo{}, "", fmt.Errorf("open a session: %w", err)
 	}
@@ -270,7 +280,7 @@ func (d *Directory) Touch(ctx context.Context, s Session, p Proof) error {
 	if err := d.Still(s); err != nil {
 		return err
 	}
-	if p.Staff != s.staff || p.Device != s.device || s.via == "operator" {
+	if p.Staff != s.staff || p.Peer.Device() != s.device || p.Peer.Key() != s.key || s.via == "operator" {
 		return d.denied(ctx, s.Officer(), "touch", s.staff, fmt.Errorf("%w: somebody else's touch, or at another device", ErrRefused))
 	}
 	g := ofPeople{Grants: "touch", Staff: s.staff, Via: p.Via, Count: p.Count}

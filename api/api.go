@@ -20,10 +20,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"azekura/access"
 	"azekura/access/budget"
+	"azekura/access/device"
 	"azekura/access/signin"
 	"azekura/approval"
 	"azekura/auditlog"
@@ -61,7 +63,9 @@ type Server struct {
 	logError func(request string, err error)
 	log      *http.ServeMux // the audit log's public side
 	signIn   *signin.Server // nil where the settings have none
-	long     chan struct{}  // holds a place for each long answer that is under way
+	links    links
+	pin      atomic.Pointer[string] // of the certificate that is served
+	long     chan struct{}          // holds a place for each long answer that is under way
 }
 
 // maxLong bounds the long answers of the staff's side that are under way at once:
@@ -75,6 +79,7 @@ var errLong = errors.New("other exports or proofs are under way; try again when 
 func New(inst *installation.Installation, logError func(request string, err error)) *Server {
 	s := &Server{inst: inst, logError: logError, long: make(chan struct{}, maxLong)}
 	s.log = s.publicLog()
+	s.startLinks()
 	s.startSignIn()
 	return s
 }
@@ -88,8 +93,9 @@ func (s *Server) Staff() http.Handler {
 	s.addContainByStaff(api)
 	s.addPeople(api)
 	s.addBudgetByStaff(api)
+	s.addDevices(api)
 	s.addSignIn(mux)
-	return s.sameSite(s.guard(mux, described))
+	return s.identify(s.sameSite(s.guard(mux, described)), s.inst.Config.DeviceKeys)
 }
 
 // Operator is both sides, for the installation's own socket.
@@ -103,6 +109,8 @@ func (s *Server) Operator() http.Handler {
 	s.addPeopleOperator(api)
 	s.addBudgetByStaff(api)
 	s.addOperator(api)
+	s.addDevices(api)
+	s.addDevicesOperator(api)
 	s.addContain(api)
 	s.addBudget(api)
 	s.addKeys(api)
@@ -111,7 +119,7 @@ func (s *Server) Operator() http.Handler {
 	s.addLog(mux)
 	s.addBackup(api)
 	s.addWitnesses(api)
-	return s.guard(mux, described)
+	return atSocket(s.guard(mux, described))
 }
 
 func (s *Server) mux(title string) (*http.ServeMux, huma.API) {
@@ -134,15 +142,15 @@ type Auth struct {
 	Cookie        string `cookie:"__Host-azekura" doc:"the session's token, as a sign-in leaves it in a browser"`
 }
 
-func (s *Server) session(a Auth) (access.Session, error) {
+func (s *Server) session(ctx context.Context, a Auth) (access.Session, error) {
 	if a.Authorization == "" && a.Cookie != "" {
-		return s.inst.Access.Authenticate(a.Cookie)
+		return s.authenticate(ctx, a.Cookie)
 	}
 	scheme, token, ok := strings.Cut(a.Authorization, " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") { // RFC 9110, 11.1
 		return access.Session{}, access.ErrNoSession
 	}
-	return s.inst.Access.Authenticate(token)
+	return s.authenticate(ctx, token)
 }
 
 // statuses are the errors that are told as they are, since they hold no
@@ -152,6 +160,10 @@ var statuses = []struct {
 	status int
 }{
 	{access.ErrNoSession, http.StatusUnauthorized},
+	{access.ErrDeviceCode, http.StatusForbidden},
+	{access.ErrNotDue, http.StatusConflict},
+	{device.ErrNoDevice, http.StatusForbidden},
+	{device.ErrInvalid, http.StatusUnprocessableEntity},
 	{budget.ErrSpent, http.StatusTooManyRequests},
 	{budget.ErrAdded, http.StatusConflict},
 	{auditlog.ErrJudge, http.StatusServiceUnavailable},

@@ -56,7 +56,7 @@ func (s *Server) addAuditor(api huma.API) {
 
 func (s *Server) export(ctx context.Context, in *staffInput[ExportRequest]) (*huma.StreamResponse, error) {
 	r := in.Body
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
@@ -100,7 +100,7 @@ func pseudonym(text string) (id uuid.UUID, err error) {
 
 func (s *Server) complete(ctx context.Context, in *staffInput[CompleteRequest]) (*huma.StreamResponse, error) {
 	r := in.Body
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err == nil {
 		err = export.Allowed(ctx, s.inst.Log, session, request(ctx))
 	}

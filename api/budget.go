@@ -68,7 +68,7 @@ func (s *Server) addBudget(api huma.API) {
 func (s *Server) addBudgetByStaff(api huma.API) {
 	post(s, api, "/v1/budget/grant", "add-to-budget", "Add to a staff member's budget for a while, as a supervisor at another device", true,
 		func(ctx context.Context, in *staffInput[NewExtra]) (*body[budget.Extra], error) {
-			session, err := s.session(in.Auth)
+			session, err := s.session(ctx, in.Auth)
 			if err != nil {
 				return nil, err
 			}

@@ -145,7 +145,7 @@ func caseAct[In any](s *Server, api huma.API, path, id, summary string, f func(c
 }
 
 func (s *Server) by(ctx context.Context, a Auth) (cases.By, error) {
-	session, err := s.session(a)
+	session, err := s.session(ctx, a)
 	return cases.By{Session: session, Request: request(ctx)}, err
 }
 

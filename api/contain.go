@@ -59,7 +59,7 @@ func (s *Server) addContain(api huma.API) {
 func (s *Server) addContainByStaff(api huma.API) {
 	post(s, api, "/v1/contain", "contain-by-session", "Contain, as the security officer whose session it is", true,
 		func(ctx context.Context, in *staffInput[NewContain]) (*body[access.Contained], error) {
-			session, err := s.session(in.Auth)
+			session, err := s.session(ctx, in.Auth)
 			if err != nil {
 				return nil, err
 			}

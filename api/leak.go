@@ -52,7 +52,7 @@ func operatorError(err error) error {
 }
 
 func (s *Server) leakIndex(ctx context.Context, in *staffInput[LeakIndexRequest]) (*huma.StreamResponse, error) {
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	switch {
 	case err != nil:
 	case !filepath.IsAbs(in.Body.Path):

@@ -102,13 +102,6 @@ func (s *Server) addOperator(api huma.API) {
 	get(s, api, "/operator/staff", "list-staff", "List the staff", false, func(context.Context, *none) (*body[[]access.Staff], error) {
 		return &body[[]access.Staff]{s.inst.Access.Staff()}, nil
 	})
-	post(s, api, "/operator/devices", "add-device", "Add a device", false, seenThrough(s, func(ctx context.Context, in *body[NewDevice]) (*body[access.Device], error) {
-		added, err := s.inst.Access.AddDevice(ctx, in.Body.ID, in.Body.Office)
-		return &body[access.Device]{added}, err
-	}))
-	get(s, api, "/operator/devices", "list-devices", "List the devices", false, func(context.Context, *none) (*body[[]access.Device], error) {
-		return &body[[]access.Device]{s.inst.Access.Devices()}, nil
-	})
 	post(s, api, "/operator/sessions", "open-session", "Open a session", false, seenThrough(s, s.openSession))
 	get(s, api, "/operator/sessions", "list-sessions", "List the sessions", false, func(context.Context, *none) (*body[[]access.SessionInfo], error) {
 		return &body[[]access.SessionInfo]{s.inst.Access.Sessions()}, nil
@@ -203,7 +196,7 @@ func (s *Server) listRejects(ctx context.Context, in *rejectsInput) (*body[Rejec
 }
 
 func (s *Server) shred(ctx context.Context, in *staffInput[ShredRequest]) (*body[ShredAnswer], error) {
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err != nil {
 		return nil, err
 	}

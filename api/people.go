@@ -90,8 +90,8 @@ func (s *Server) addPeople(api huma.API) {
 		}
 		return s.inst.Access.End(ctx, o, id)
 	})
-	get(s, api, "/v1/people/sessions", "people-sessions", "One's own sessions; all of them for a security officer", true, func(_ context.Context, in *Auth) (*body[[]access.SessionInfo], error) {
-		session, err := s.session(*in)
+	get(s, api, "/v1/people/sessions", "people-sessions", "One's own sessions; all of them for a security officer", true, func(ctx context.Context, in *Auth) (*body[[]access.SessionInfo], error) {
+		session, err := s.session(ctx, *in)
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +144,7 @@ func operator[In, Out any](s *Server, api huma.API, name, summary string, f func
 
 func withAuth[In, Out any](s *Server, api huma.API, name, summary string, f func(context.Context, access.Officer, In) (Out, error)) {
 	post(s, api, "/v1/people/"+name, "people-"+name, summary, true, seenThrough(s, func(ctx context.Context, in *staffInput[In]) (*body[Out], error) {
-		session, err := s.session(in.Auth)
+		session, err := s.session(ctx, in.Auth)
 		if err != nil {
 			return nil, err
 		}
@@ -155,8 +155,8 @@ func withAuth[In, Out any](s *Server, api huma.API, name, summary string, f func
 
 // officers lists something to those who grant, vouch and audit.
 func officers[T any](s *Server, api huma.API, name, summary string, f func() []T) {
-	get(s, api, "/v1/people/"+name, "people-"+name, summary, true, func(_ context.Context, in *Auth) (*body[[]T], error) {
-		session, err := s.session(*in)
+	get(s, api, "/v1/people/"+name, "people-"+name, summary, true, func(ctx context.Context, in *Auth) (*body[[]T], error) {
+		session, err := s.session(ctx, *in)
 		if err != nil {
 			return nil, err
 		}
@@ -181,19 +181,10 @@ func (s *Server) startSignIn() {
 		return
 	}
 	var err error
-	s.signIn, err = signin.New(*s.inst.Config.SignIn, s.inst.Access, s.deviceOf, func(err error) { s.logError("-", err) })
+	s.signIn, err = signin.New(*s.inst.Config.SignIn, s.inst.Access, s.peer, func(err error) { s.logError("-", err) })
 	if err != nil {
 		s.logError("-", fmt.Errorf("nobody can sign in until azekura.json is mended: %w", err))
 	}
-}
-
-// deviceOf is the device at which a request's connection ends.
-func (s *Server) deviceOf(*http.Request) (string, error) {
-	device := s.inst.Config.SignIn.Device
-	if device == "" || s.inst.Access.Known("", device) != nil {
-		return "", signin.ErrDevice
-	}
-	return device, nil
 }
 
 var errOtherSite = errors.New("another site sent this request; it isn't done")

@@ -16,7 +16,7 @@ import (
 // Log is the audit log's public side, for a listener of its own: checkpoint, hash
 // tiles and keys for everybody, entries for auditors. It reaches nothing else.
 func (s *Server) Log() http.Handler {
-	return s.guard(s.log, "/.well-known/azekura-log.json says whose log this is; C2SP tlog-tiles says what there is")
+	return s.identify(s.guard(s.log, "/.well-known/azekura-log.json says whose log this is; C2SP tlog-tiles says what there is"), false)
 }
 
 // addLog puts the same on the operator's socket, for the commands that read it.
@@ -40,7 +40,7 @@ func (s *Server) publicLog() *http.ServeMux {
 // admit lets an auditor read entries, after an event says so: one for each span
 // that a session reads, so that reading the log doesn't grow it as fast.
 func (s *Server) admit(ctx context.Context, readers *entryReaders, token string, span readSpan, end int64) error {
-	session, err := s.inst.Access.Authenticate(token)
+	session, err := s.authenticate(ctx, token)
 	if errors.Is(err, access.ErrNoSession) {
 		return serve.ErrNoSession
 	}

@@ -151,7 +151,7 @@ func TestEntriesAreForAuditors(t *testing.T) {
 			t.Errorf("compressed entries differ: %v", err)
 		}
 
-		session, err := o.inst.Access.Authenticate(auditor)
+		session, err := o.inst.Access.AtSocket(auditor)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,6 +47,8 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 	if err != nil {
 		return err
 	}
+	pin := pinOf(cert)
+	s.pin.Store(&pin)
 	staff, err := net.Listen("tcp", l.Address)
 	if err != nil {
 		return fmt.Errorf("listen for staff: %w", err)
@@ -56,9 +58,10 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 		return errors.Join(err, staff.Close())
 	}
 	secure := func(l net.Listener) net.Listener {
-		return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}})
+		return tls.NewListener(l, s.inst.Devices.Config(cert, s.inst.Log.Now))
 	}
 	servers, listeners := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}, []net.Listener{secure(staff), operator}
+	servers[0].ConnContext, servers[0].ConnState = s.linked, s.unlink
 	servers[0].WriteTimeout = writeTimeout // its answers are small; whoever doesn't take one is cut off
 	if l.Log != "" {
 		public, err := net.Listen("tcp", l.Log)
@@ -66,11 +69,15 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 			return errors.Join(fmt.Errorf("listen for readers of the log: %w", err), staff.Close(), operator.Close())
 		}
 		servers, listeners = append(servers, s.server(s.Log())), append(listeners, secure(public))
+		servers[2].ConnContext, servers[2].ConnState = s.linked, s.unlink
 		servers[2].WriteTimeout = writeTimeout
 		if l.LogReady != nil {
 			l.LogReady(public.Addr().String())
 		}
 	}
+	cutting, stopCutting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCutting()
+	go s.cutLinks(cutting)
 	failed := make(chan error, len(servers))
 	for i := range servers {
 		go func() { failed <- servers[i].Serve(listeners[i]) }()

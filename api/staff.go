@@ -188,7 +188,7 @@ func (s *Server) addStaff(api huma.API) {
 }
 
 func (s *Server) read(ctx context.Context, in *staffInput[ReadRequest]) (*body[ReadAnswer], error) {
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func fields(names []string) (field.Set, error) {
 }
 
 func (s *Server) check(ctx context.Context, in *staffInput[CheckRequest]) (*body[CheckAnswer], error) {
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (s *Server) check(ctx context.Context, in *staffInput[CheckRequest]) (*body
 }
 
 func (s *Server) search(ctx context.Context, in *staffInput[SearchRequest]) (*body[SearchAnswer], error) {
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +265,7 @@ func (s *Server) search(ctx context.Context, in *staffInput[SearchRequest]) (*bo
 }
 
 func (s *Server) change(ctx context.Context, in *staffInput[ChangeRequest]) (*body[ChangeAnswer], error) {
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err != nil {
 		return nil, err
 	}

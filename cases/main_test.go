@@ -63,7 +63,7 @@ func (o *office) again() {
 	o.i = insttest.Open(o.T, o.dir)
 	for n, s := range []*access.Session{&o.one, &o.two, &o.super, &o.beside} {
 		var err error
-		*s, err = o.i.Access.Authenticate(o.tokens[n])
+		*s, err = o.i.Access.AtSocket(o.tokens[n])
 		o.ok(err)
 	}
 }

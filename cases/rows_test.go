@@ -129,9 +129,9 @@ func TestRowsGrantNothing(t *testing.T) {
 			c.do()
 			o.ok(raw.Close())
 			o.i = insttest.Open(o.T, o.dir)
-			o.one, err = o.i.Access.Authenticate(o.tokens[0])
+			o.one, err = o.i.Access.AtSocket(o.tokens[0])
 			o.ok(err)
-			o.two, err = o.i.Access.Authenticate(o.tokens[1])
+			o.two, err = o.i.Access.AtSocket(o.tokens[1])
 			o.ok(err)
 			if o.read(o.one, code, "enquiry", 0) == nil || o.read(o.two, code, "enquiry", 0) == nil {
 				o.Errorf("%s: a closed case opens", c.what)

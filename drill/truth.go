@@ -97,7 +97,7 @@ func (t *truth) identify(ctx context.Context, inst *installation.Installation) e
 	if err != nil {
 		return err
 	}
-	session, err := inst.Access.Authenticate(token)
+	session, err := inst.Access.AtSocket(token)
 	if err != nil {
 		return err
 	}

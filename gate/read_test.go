@@ -64,7 +64,7 @@ func TestDoorsRefuse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Access.Authenticate(token); !errors.Is(err, access.ErrNoSession) {
+		if _, err := r.Access.AtSocket(token); !errors.Is(err, access.ErrNoSession) {
 			t.Errorf("an expired session is live: %v", err)
 		}
 		long := string(make([]byte, 65))

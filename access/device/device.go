@@ -19,9 +19,7 @@
 // under the root key: it opens no record, it must be there before a first
 // connection, and a device that it vouches for falsely still needs a grant in the
 // log. So this package grants nothing: whether a key is enrolled, and not revoked,
-// is for the log's events to say. No listener asks for certificates yet, and
-// nothing yet records enrolments; until both do, the rest of Azekura knows a
-// device by its name alone.
+// is for the log's events to say (access.Directory).
 package device
 
 import (
@@ -38,6 +36,7 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"path/filepath"
 	"regexp"
 	"time"
 )
@@ -128,6 +127,9 @@ func Create(path string, rand io.Reader, now time.Time) error {
 
 // writeNew never writes over what is there: a lost key shuts every device out.
 func writeNew(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the devices' authority: %w", err)
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("make the devices' authority: %w", err)
@@ -201,6 +203,17 @@ func (a *Authority) Issue(request []byte, device string, rand io.Reader, now tim
 	return Issued{DER: der, Serial: serial.Text(16), Key: sha256.Sum256(cert.RawSubjectPublicKeyInfo), Until: until}, nil
 }
 
+// KeyOf is the thumbprint of a request's key, which its signature proves that the
+// asker has.
+func KeyOf(request []byte) (Thumbprint, error) {
+	key, err := proven(request)
+	if err != nil {
+		return Thumbprint{}, err
+	}
+	raw, err := x509.MarshalPKIXPublicKey(key)
+	return sha256.Sum256(raw), err
+}
+
 func proven(request []byte) (*ecdsa.PublicKey, error) {
 	if len(request) > maxRequest {
 		return nil, fmt.Errorf("%w: it has over %d bytes", ErrInvalid, maxRequest)
@@ -219,11 +232,13 @@ func proven(request []byte) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
-// Config asks each connection for a device's certificate. It has no tickets: a
+// Config asks each connection for a device's certificate. One that has none is let
+// in, since that is how a device comes to enrol: who answers it asks Peer. A
+// certificate that isn't ours or isn't valid ends the handshake. It has no tickets: a
 // resumed connection would be one whose key wasn't proven anew.
 func (a *Authority) Config(server tls.Certificate, now func() time.Time) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{server}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}, Time: now,
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.pool, SessionTicketsDisabled: true}
+		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: a.pool, SessionTicketsDisabled: true}
 }
 
 // Peer tells which device is at a connection's other end. It judges the

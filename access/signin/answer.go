@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/device"
 	"azekura/auditlog"
 )
 
@@ -25,7 +26,7 @@ var statuses = []struct {
 	{errPasskey, http.StatusForbidden},
 	{errClone, http.StatusForbidden},
 	{errProvider, http.StatusForbidden},
-	{ErrDevice, http.StatusForbidden},
+	{device.ErrNoDevice, http.StatusForbidden},
 	{errCeremony, http.StatusConflict},
 	{access.ErrExists, http.StatusConflict},
 	{access.ErrNotFound, http.StatusNotFound},
@@ -36,9 +37,6 @@ var statuses = []struct {
 	{auditlog.ErrNotRecorded, http.StatusServiceUnavailable},
 	{auditlog.ErrStopped, http.StatusServiceUnavailable},
 }
-
-// ErrDevice refuses a connection that doesn't say at which enrolled device it ends.
-var ErrDevice = errors.New("this device isn't known here; ask the administrator to enrol it")
 
 func (s *Server) told(err error) (status int, message string) {
 	for _, known := range statuses {

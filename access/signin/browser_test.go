@@ -73,7 +73,7 @@ func TestPasskeys(t *testing.T) {
 		}
 		token := o.cookie(worker)
 		o.do(worker, chromedp.Click("#out"), chromedp.WaitVisible("#passkey"))
-		if _, err := i.Access.Authenticate(token); err == nil || o.cookie(worker) != "" {
+		if _, err := i.Access.Authenticate(token, o.peer); err == nil || o.cookie(worker) != "" {
 			t.Error("signed out, and still in")
 		}
 		// A reset lets nobody in: the passkey is gone, and so is the session.
@@ -130,7 +130,7 @@ func TestPages(t *testing.T) {
 func TestOtherSites(t *testing.T) {
 	i := insttest.Open(t, insttest.New(t, "sqlite"))
 	o := newOffice(t, i, nil)
-	_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: "caseworker", Via: access.ViaPasskey, Device: "d-1"}, access.DefaultRules)
+	_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: "caseworker", Via: access.ViaPasskey, Peer: o.peer}, access.DefaultRules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestOtherSites(t *testing.T) {
 	if answer, _ := o.ask(http.MethodPost, "/signin/out", cookie, struct{}{}, "Sec-Fetch-Site", "same-origin"); answer.StatusCode != http.StatusOK {
 		t.Errorf("one's own page can't sign out: %d", answer.StatusCode)
 	}
-	if _, err := i.Access.Authenticate(token); err == nil {
+	if _, err := i.Access.Authenticate(token, o.peer); err == nil {
 		t.Error("signed out, and still in")
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/device"
 	"azekura/access/signin"
 	"azekura/api"
 	"azekura/auditlog"
@@ -48,6 +49,7 @@ type office struct {
 	inst   *installation.Installation
 	server *httptest.Server
 	origin string
+	peer   device.Peer
 
 	mu   sync.Mutex
 	said strings.Builder
@@ -76,15 +78,17 @@ func newOffice(t *testing.T, i *installation.Installation, provider func(o *offi
 			t.Fatal(err)
 		}
 	}
-	i.Config.SignIn = &signin.Settings{Origin: o.origin, Device: "d-1"}
+	i.Config.SignIn = &signin.Settings{Origin: o.origin}
 	if provider != nil {
 		i.Config.SignIn.Provider = provider(o)
 	}
-	o.server.Config.Handler = api.New(i, func(_ string, err error) {
+	pc := insttest.Enrol(t, i, "d-1") // no browser here is given a certificate: each connection stands for this PC's
+	o.peer = pc.Peer
+	o.server.Config.Handler = pc.At(api.New(i, func(_ string, err error) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		fmt.Fprintln(&o.said, err)
-	}).Staff()
+	}).Staff())
 	return o
 }
 
@@ -210,7 +214,7 @@ func (o *office) signIn(browser context.Context) access.Session {
 // session is that of the browser's cookie.
 func (o *office) session(browser context.Context) access.Session {
 	o.t.Helper()
-	s, err := o.inst.Access.Authenticate(o.cookie(browser))
+	s, err := o.inst.Access.Authenticate(o.cookie(browser), o.peer)
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ var (
 )
 
 func (s *Server) beginPasskey(w http.ResponseWriter, r *http.Request) (any, error) {
-	if _, err := s.device(r); err != nil {
+	if _, err := s.peer(r); err != nil {
 		return nil, err
 	}
 	options, web, err := s.web.BeginDiscoverableLogin()
@@ -64,7 +64,7 @@ func (s *Server) finishPasskey(w http.ResponseWriter, r *http.Request) (any, err
 // prove checks an assertion, and says whose it is. A staff member that it must be of
 // is named; else it may be anybody's who has a passkey.
 func (s *Server) prove(w http.ResponseWriter, r *http.Request, c ceremony, staff string) (access.Proof, error) {
-	device, err := s.device(r)
+	peer, err := s.peer(r)
 	if err != nil {
 		return access.Proof{}, err
 	}
@@ -86,12 +86,12 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, c ceremony, staff
 		}, c.web, parsed)
 	}
 	if err != nil {
-		return access.Proof{}, s.deny(r.Context(), staff, device, access.ViaPasskey, "assertion", errPasskey)
+		return access.Proof{}, s.deny(r.Context(), staff, peer.Device(), access.ViaPasskey, "assertion", errPasskey)
 	}
 	if key.Authenticator.CloneWarning {
-		return access.Proof{}, s.deny(r.Context(), staff, device, access.ViaPasskey, "counter", errClone)
+		return access.Proof{}, s.deny(r.Context(), staff, peer.Device(), access.ViaPasskey, "counter", errClone)
 	}
-	return access.Proof{Staff: staff, Via: access.ViaPasskey, Key: key.ID, Count: key.Authenticator.SignCount, Device: device}, nil
+	return access.Proof{Staff: staff, Via: access.ViaPasskey, Key: key.ID, Count: key.Authenticator.SignCount, Peer: peer}, nil
 }
 
 func (s *Server) beginTouch(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -132,7 +132,7 @@ func (s *Server) beginEnrol(w http.ResponseWriter, r *http.Request) (any, error)
 	if err := read(w, r, &in); err != nil {
 		return nil, err
 	}
-	if _, err := s.device(r); err != nil {
+	if _, err := s.peer(r); err != nil {
 		return nil, err
 	}
 	of, err := s.dir.CodeFor(in.Code)
@@ -158,7 +158,7 @@ func (s *Server) finishEnrol(w http.ResponseWriter, r *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	device, err := s.device(r)
+	peer, err := s.peer(r)
 	if err != nil {
 		return nil, err
 	}
@@ -176,9 +176,9 @@ func (s *Server) finishEnrol(w http.ResponseWriter, r *http.Request) (any, error
 	}
 	key, err := s.web.CreateCredential(holder{id: of.ID}, c.web, parsed)
 	if err != nil {
-		return nil, s.deny(r.Context(), of.ID, device, access.ViaPasskey, "enrolment", errPasskey)
+		return nil, s.deny(r.Context(), of.ID, peer.Device(), access.ViaPasskey, "enrolment", errPasskey)
 	}
-	added, err := s.dir.Enrol(context.WithoutCancel(r.Context()), c.code, device, access.Credential{ID: key.ID, Public: key.PublicKey,
+	added, err := s.dir.Enrol(context.WithoutCancel(r.Context()), c.code, peer.Device(), access.Credential{ID: key.ID, Public: key.PublicKey,
 		Flags: uint8(key.Flags.ProtocolValue()), Count: key.Authenticator.SignCount})
 	return enrolled{added.Staff, added.Print}, err
 }

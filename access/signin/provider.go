@@ -153,7 +153,7 @@ func (s *Server) startProvider(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, fmt.Errorf("%w: none is set up", errProvider))
 		return
 	}
-	if _, err := s.device(r); err != nil {
+	if _, err := s.peer(r); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -188,7 +188,7 @@ func (s *Server) providerAnswers(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, fmt.Errorf("%w: none is set up", errProvider))
 		return
 	}
-	device, err := s.device(r)
+	peer, err := s.peer(r)
 	var c ceremony
 	if err == nil {
 		c, err = s.take(w, r, stateCookie, "oidc")
@@ -201,17 +201,17 @@ func (s *Server) providerAnswers(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.trouble(fmt.Errorf("a sign-in through the provider is refused (%s): %w", why, err))
 		if !errors.Is(err, errProviderAway) {
-			err = s.deny(r.Context(), staff, device, access.ViaOIDC, why, fmt.Errorf("%w (%s)", errProvider, why))
+			err = s.deny(r.Context(), staff, peer.Device(), access.ViaOIDC, why, fmt.Errorf("%w (%s)", errProvider, why))
 		}
 		s.fail(w, r, err)
 		return
 	}
-	p := access.Proof{Staff: staff, Via: access.ViaOIDC, Device: device}
+	p := access.Proof{Staff: staff, Via: access.ViaOIDC, Peer: peer}
 	if c.oidc.touch {
 		err = s.dir.Touch(context.WithoutCancel(r.Context()), c.session, p)
 	} else if err = s.enter(w, r, p); errors.Is(err, access.ErrNotFound) || errors.Is(err, access.ErrInvalid) {
 		// Whom the provider knows and we don't is nobody here.
-		err = s.deny(r.Context(), "", device, access.ViaOIDC, "unknown", fmt.Errorf("%w: you aren't among the staff here; ask the administrator", errProvider))
+		err = s.deny(r.Context(), "", peer.Device(), access.ViaOIDC, "unknown", fmt.Errorf("%w: you aren't among the staff here; ask the administrator", errProvider))
 	}
 	if err != nil {
 		s.fail(w, r, err)

@@ -3,7 +3,7 @@
 // they go.
 //
 // It promises that a session opens only for a staff member whom the audit log knows,
-// at the device that the connection says, after a ceremony that this server began a
+// at the device whose key the connection proves, after a ceremony that this server began a
 // short while ago, for this browser, and that hasn't been finished before. A passkey
 // verifies its user (a PIN or a finger), and counts once a second person vouched for
 // it. The provider only says who it is: roles are ours. A session's token goes into a
@@ -32,6 +32,7 @@ import (
 	"unicode/utf8"
 
 	"azekura/access"
+	"azekura/access/device"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -61,9 +62,6 @@ type Settings struct {
 	Minutes     int `json:"minutes,omitempty"`
 	IdleMinutes int `json:"idle_minutes,omitempty"`
 	AtOnce      int `json:"at_once,omitempty"`
-	// Device is the one that every connection is taken to end at, for as long as
-	// connections carry no certificate that says it.
-	Device string `json:"device,omitempty"`
 	// Provider is the agency's own OpenID provider; nil for passkeys alone.
 	Provider *ProviderSettings `json:"provider,omitempty"`
 }
@@ -107,8 +105,8 @@ type Server struct {
 	dir      *access.Directory
 	web      *webauthn.WebAuthn
 	provider *provider
-	// device says at which device a request's connection ends.
-	device func(*http.Request) (string, error)
+	// peer says at which device a request's connection ends.
+	peer func(*http.Request) (device.Peer, error)
 	// trouble hears what isn't told to who asks.
 	trouble func(error)
 
@@ -118,7 +116,7 @@ type Server struct {
 }
 
 // New makes a server of settings that Check accepts.
-func New(set Settings, dir *access.Directory, device func(*http.Request) (string, error), trouble func(error)) (*Server, error) {
+func New(set Settings, dir *access.Directory, peer func(*http.Request) (device.Peer, error), trouble func(error)) (*Server, error) {
 	if err := set.Check(); err != nil {
 		return nil, err
 	}
@@ -133,7 +131,7 @@ func New(set Settings, dir *access.Directory, device func(*http.Request) (string
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSettings, err)
 	}
-	s := &Server{set: set, dir: dir, web: web, device: device, trouble: trouble, pending: map[string]ceremony{}}
+	s := &Server{set: set, dir: dir, web: web, peer: peer, trouble: trouble, pending: map[string]ceremony{}}
 	if set.Provider != nil {
 		if s.provider, err = newProvider(*set.Provider, set.Origin); err != nil {
 			return nil, err
@@ -229,7 +227,11 @@ func (s *Server) session(r *http.Request) (access.Session, error) {
 	if err != nil {
 		return access.Session{}, access.ErrNoSession
 	}
-	return s.dir.Authenticate(c.Value)
+	peer, err := s.peer(r)
+	if err != nil {
+		peer = device.Peer{} // which fits no session: the refusal is an alarm
+	}
+	return s.dir.Authenticate(c.Value, peer)
 }
 
 // enter opens a session for whom a proof names, and hands out its token.

@@ -122,7 +122,7 @@ func (who *readers) prepare(ctx context.Context) error {
 
 // lineLength reads one participant and looks how long the event is.
 func (who *readers) lineLength(ctx context.Context, i *installation.Installation) (length int, err error) {
-	s, err := i.Access.Authenticate(who.tokens[0])
+	s, err := i.Access.AtSocket(who.tokens[0])
 	if err != nil {
 		return 0, err
 	}
@@ -204,7 +204,7 @@ func (who *readers) readAll(ctx context.Context, i *installation.Installation, d
 	sessions := make([]access.Session, d.callers)
 	for c := range sessions {
 		var err error
-		if sessions[c], err = i.Access.Authenticate(who.tokens[c]); err != nil {
+		if sessions[c], err = i.Access.AtSocket(who.tokens[c]); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ func setSession(ctx context.Context, i *installation.Installation) (access.Sessi
 	if err != nil {
 		return access.Session{}, err
 	}
-	return i.Access.Authenticate(token)
+	return i.Access.AtSocket(token)
 }
 
 func (r *room) openSet(ctx context.Context, i *installation.Installation, s access.Session) error {

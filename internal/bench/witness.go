@@ -152,7 +152,7 @@ func (who *readers) loaded(ctx context.Context, callers int) (rate float64, lag 
 	defer func() { err = errors.Join(err, i.Close()) }()
 	sessions := make([]access.Session, callers)
 	for c := range sessions {
-		if sessions[c], err = i.Access.Authenticate(who.tokens[c]); err != nil {
+		if sessions[c], err = i.Access.AtSocket(who.tokens[c]); err != nil {
 			return 0, nil, err
 		}
 	}

@@ -153,11 +153,20 @@ func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, c *api.Client
 	return f(ctx, c)
 }
 
-// withSession runs f with a connection that carries a session's token.
+// withSession runs f with a connection that carries a session's token: from the PC
+// whose agent's folder AZEKURA_DEVICE names, or else at the operator's socket.
 func (a *app) withSession(cmd *cobra.Command, f func(ctx context.Context, c *api.Client) error) error {
 	token, err := a.token()
 	if err != nil {
 		return err
+	}
+	if dir := os.Getenv("AZEKURA_DEVICE"); dir != "" {
+		c, err := api.DialDevice(dir)
+		if err != nil {
+			return err
+		}
+		c.Token = token
+		return f(cmd.Context(), c)
 	}
 	return a.with(cmd, func(ctx context.Context, c *api.Client) error {
 		c.Token = token

@@ -44,32 +44,6 @@ func (a *app) staffCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) deviceCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "device", Short: "Add and list devices"}
-	in := api.NewDevice{}
-	add := &cobra.Command{
-		Use:   "add ID",
-		Short: "Add a device",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in.ID = args[0]
-			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
-				var d access.Device
-				if err := c.Do(ctx, http.MethodPost, "/operator/devices", in, &d); err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "device %s, office %s (event %d)\n", d.ID, d.Office, d.Event)
-				return nil
-			})
-		},
-	}
-	add.Flags().StringVar(&in.Office, "office", "main", "the office's code")
-	cmd.AddCommand(add, listCommand(a, "the devices", "/operator/devices", func(w io.Writer, d access.Device) {
-		fmt.Fprintf(w, "%s\t%s\t%s\tevent %d\n", d.ID, d.Office, d.Added.Format(time.RFC3339), d.Event)
-	}))
-	return cmd
-}
-
 func (a *app) sessionCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "session", Short: "Open, list and close sessions"}
 	cmd.AddCommand(a.sessionOpenCommand(), listCommand(a, "the sessions", "/operator/sessions", func(w io.Writer, s access.SessionInfo) {
@@ -81,7 +55,11 @@ func (a *app) sessionCommand() *cobra.Command {
 		} else if s.Idles != nil && time.Now().After(*s.Idles) {
 			state = "idle since " + s.Used.Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tby %s\tevent %d\n", s.ID, s.Staff, s.Device, state, s.Via, s.Event)
+		bound := "bound to key " + s.Key[:min(len(s.Key), 12)]
+		if s.Key == "" {
+			bound = "unbound: at the server's own socket alone"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tby %s\t%s\tevent %d\n", s.ID, s.Staff, s.Device, state, s.Via, bound, s.Event)
 	}), &cobra.Command{
 		Use:   "close SESSION",
 		Short: "End a session at once",

@@ -60,7 +60,7 @@ func (a *agency) client(t *testing.T, token string) *client {
 	if !roots.AppendCertsFromPEM(cert) {
 		t.Fatal("the server's certificate isn't PEM")
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{a.pcs[a.at[token]]}}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &client{http: &http.Client{Transport: transport, Timeout: patience}, token: token,
 		refused: map[string]int{}, refusal: map[string]string{}}

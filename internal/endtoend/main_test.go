@@ -3,6 +3,7 @@ package endtoend
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -56,6 +57,8 @@ type agency struct {
 	database   string // empty: SQLite in the folder
 	passphrase string // its file
 	people     []population.Person
+	pcs        [devices]tls.Certificate
+	at         map[string]int // the device of a token
 }
 
 const passphrase = "an old raft of cypress logs"
@@ -69,7 +72,7 @@ func newAgency(t *testing.T, parent, database string, people int64) *agency {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
-	a := &agency{dir: filepath.Join(home, "inst"), database: database, passphrase: filepath.Join(t.TempDir(), "passphrase")}
+	a := &agency{dir: filepath.Join(home, "inst"), database: database, passphrase: filepath.Join(t.TempDir(), "passphrase"), at: map[string]int{}}
 	if err := os.WriteFile(a.passphrase, []byte(passphrase+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +87,25 @@ func newAgency(t *testing.T, parent, database string, people int64) *agency {
 	for n := range devices {
 		a.must(t, "device", "add", fmt.Sprint("pc-", n))
 	}
+	a.enrol(t)
 	return a
+}
+
+// enrol gives each PC its certificate.
+func (a *agency) enrol(t *testing.T) {
+	t.Helper()
+	i, err := insttest.OpenWith(t.Context(), a.dir, []byte(passphrase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range a.pcs {
+		if a.pcs[n], err = i.EnrolDevice(t.Context(), fmt.Sprint("pc-", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := i.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // devices is how many PCs an agency has.
@@ -135,7 +156,9 @@ func (a *agency) must(t *testing.T, args ...string) string {
 // token opens a session at a device.
 func (a *agency) token(t *testing.T, device int) string {
 	t.Helper()
-	return strings.TrimSpace(a.must(t, "session", "open", "--staff", "s-1", "--device", fmt.Sprint("pc-", device)))
+	token := strings.TrimSpace(a.must(t, "session", "open", "--staff", "s-1", "--device", fmt.Sprint("pc-", device)))
+	a.at[token] = device
+	return token
 }
 
 // verified runs azekura log verify, which must find nothing.

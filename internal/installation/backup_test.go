@@ -117,7 +117,7 @@ func TestBackupRestores(t *testing.T) {
 				if last := insttest.Events(t, again)[len(events)]; last.Action != auditlog.System || last.Purpose != "restore" {
 					t.Errorf("%+v", last)
 				}
-				live, err := again.Access.Authenticate(token)
+				live, err := again.Access.AtSocket(token)
 				if err != nil {
 					t.Fatal(err)
 				}

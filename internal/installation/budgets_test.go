@@ -104,7 +104,7 @@ func TestOneSupervisorIsHeard(t *testing.T) {
 			insttest.Session(t, i, who, "supervisor", device)
 			_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: who, Via: access.ViaPasskey, Device: device}, access.DefaultRules)
 			must(t, err)
-			sessions[n], err = i.Access.Authenticate(token)
+			sessions[n], err = i.Access.AtSocket(token)
 			must(t, err)
 		}
 		if _, err := i.AddToBudget(t.Context(), sessions[0], "s-1", 10, time.Hour, "a fair"); !errors.Is(err, access.ErrInvalid) {

@@ -95,7 +95,7 @@ func (o *office) stop(t *testing.T) {
 func (o *office) start(t *testing.T) (live bool) {
 	t.Helper()
 	o.Installation = insttest.Open(t, o.dir)
-	s, err := o.Access.Authenticate(o.token)
+	s, err := o.Access.AtSocket(o.token)
 	if err != nil && !errors.Is(err, access.ErrNoSession) {
 		t.Fatal(err)
 	}

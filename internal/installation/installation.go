@@ -23,6 +23,7 @@ import (
 
 	"azekura/access"
 	"azekura/access/budget"
+	"azekura/access/device"
 	"azekura/access/signin"
 	"azekura/auditlog"
 	"azekura/cases"
@@ -67,6 +68,9 @@ type Config struct {
 	Verify *Nightly `json:"verify,omitempty"`
 	// SignIn is how staff sign in; nil where only the operator opens sessions.
 	SignIn *signin.Settings `json:"sign_in,omitempty"`
+	// DeviceKeys demands a device's certificate of every connection of staff, and of
+	// every session that it is bound to one's key. init sets it.
+	DeviceKeys bool `json:"device_keys,omitempty"`
 	// MadeUp marks a demo or a drill: its people are made up, and only there
 	// do the demo's shortcuts work.
 	MadeUp bool `json:"made_up,omitempty"`
@@ -105,7 +109,7 @@ func migrations() []db.Migration {
 // Create makes an installation. The settings file is written last: without it
 // there is no installation, and init can be run again on an emptied folder.
 func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
-	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, Recovery: o.Recovery, Incident: o.Incident, MadeUp: o.MadeUp}
+	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, Recovery: o.Recovery, Incident: o.Incident, MadeUp: o.MadeUp, DeviceKeys: !o.MadeUp}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return c, fmt.Errorf("make the folder: %w", err)
 	}
@@ -277,6 +281,7 @@ type Installation struct {
 	Signer   *auditlog.Signer
 	Log      *auditlog.Log
 	Access   *access.Directory
+	Devices  *device.Authority
 	Cases    *cases.Room
 	Budgets  *budget.Book
 	Register *register.Store
@@ -375,6 +380,9 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.Access = access.New(i.Log, rand.Reader)
 	i.Log.Heed(i.Access.Heed)
+	if err := i.startDevices(); err != nil {
+		return err
+	}
 	i.Cases = cases.New(i.DB, i.Ring, i.Log, i.Access, rand.Reader)
 	i.Register = register.Open(i.DB, i.Ring, i.Log)
 	if err := i.Log.Authority(ctx, i.replay); err != nil {

@@ -158,7 +158,7 @@ func TestUnknownOutcome(t *testing.T) {
 				t.Errorf("%d events, not %d", got, want)
 			}
 			mustVerify(t, i)
-			if session, err = i.Access.Authenticate(token); err != nil {
+			if session, err = i.Access.AtSocket(token); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := i.Gate.Read(t.Context(), session, read); err != nil {

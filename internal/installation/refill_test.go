@@ -215,7 +215,7 @@ func TestRefillDestroyed(t *testing.T) {
 			t.Errorf("the refilled tables differ:\n%v\n%v", before, after)
 		}
 		verified(t, i)
-		if s, err = i.Access.Authenticate(token); err != nil {
+		if s, err = i.Access.AtSocket(token); err != nil {
 			t.Fatal(err)
 		}
 		readOne(t, i, s, insttest.People(1, 1)[0].Ref)
@@ -293,7 +293,7 @@ func TestRefillOlderBackup(t *testing.T) {
 			t.Errorf("the refilled tables differ:\n%v\n%v", before, after)
 		}
 		verified(t, i)
-		if s, err = i.Access.Authenticate(token); err != nil {
+		if s, err = i.Access.AtSocket(token); err != nil {
 			t.Fatal(err)
 		}
 		readOne(t, i, s, list[2].Ref)
@@ -442,7 +442,7 @@ func refillOlderKeys(t *testing.T, engine, kind string) {
 		t.Errorf("%+v", done.Changes)
 	}
 	i = insttest.Open(t, m.dir)
-	s, err = i.Access.Authenticate(token)
+	s, err = i.Access.AtSocket(token)
 	must(t, err)
 	ref := insttest.People(1, 1)[0].Ref
 	readOne(t, i, s, ref)

@@ -131,7 +131,7 @@ func openSample(ctx context.Context, dir string, passphrase func() ([]byte, erro
 	if err != nil {
 		return 0, err
 	}
-	session, err := i.Access.Authenticate(token)
+	session, err := i.Access.AtSocket(token)
 	if err != nil {
 		return 0, err
 	}

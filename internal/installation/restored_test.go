@@ -126,7 +126,7 @@ func TestRestoredTailForged(t *testing.T) {
 			t.Error("a forged tail was confirmed:", err)
 		}
 		if i, err := insttest.OpenDir(t.Context(), dir); err == nil {
-			_, err := i.Access.Authenticate("azs_forged")
+			_, err := i.Access.AtSocket("azs_forged")
 			t.Errorf("it opens; the forged session: %v, refused: %v", err, errors.Is(err, access.ErrNoSession))
 			i.Close()
 		}

@@ -120,7 +120,7 @@ func Session(t testing.TB, i *installation.Installation, staff, role, device str
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := i.Access.Authenticate(token)
+	s, err := i.Access.AtSocket(token)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func newOffice(t *testing.T, engine string) *office {
 	o.open()
 	o.importPeople()
 	_, o.closed = insttest.Session(t, o.i, "s-2", "caseworker", "d-2")
-	gone, err := o.i.Access.Authenticate(o.closed)
+	gone, err := o.i.Access.AtSocket(o.closed)
 	o.ok(err)
 	_, err = o.i.Access.CloseSession(t.Context(), gone.ID())
 	o.ok(err)
@@ -90,7 +90,7 @@ func newOffice(t *testing.T, engine string) *office {
 	var wrapped []byte
 	o.ok(o.raw.QueryRow(t.Context(), "SELECT key_no, epoch, wrapped FROM keyring_participant WHERE participant_id = $1", []any{o.ids[o.shred][:]}, &no, &epoch, &wrapped))
 	o.key = [4]any{no, epoch, o.ids[o.shred][:], wrapped}
-	s, err := o.i.Access.Authenticate(o.token)
+	s, err := o.i.Access.AtSocket(o.token)
 	o.ok(err)
 	_, err = o.i.Gate.Shred(t.Context(), s, gate.Who{Participant: o.ids[o.shred]}, o.why)
 	o.ok(err)
@@ -150,7 +150,7 @@ func (o *office) count(table string) (n int64, err error) {
 
 // read reads a person's name by their ref.
 func (o *office) read(n int) (gate.Answer, error) {
-	s, err := o.i.Access.Authenticate(o.token)
+	s, err := o.i.Access.AtSocket(o.token)
 	if err != nil {
 		return gate.Answer{}, err
 	}
@@ -159,7 +159,7 @@ func (o *office) read(n int) (gate.Answer, error) {
 
 func (o *office) change(n int, phone string) {
 	o.Helper()
-	s, err := o.i.Access.Authenticate(o.token)
+	s, err := o.i.Access.AtSocket(o.token)
 	o.ok(err)
 	_, err = o.i.Gate.Change(o.Context(), s, gate.ChangeRequest{Who: gate.Who{Participant: o.ids[n]}, Why: o.why, Values: map[field.Field]string{field.Phone: phone}})
 	o.ok(err)
@@ -272,10 +272,10 @@ func (o *office) find(by string, person int) string {
 	case noEffect:
 		o.close()
 		o.open()
-		if _, err := o.i.Access.Authenticate(forgedToken); err == nil {
+		if _, err := o.i.Access.AtSocket(forgedToken); err == nil {
 			return "the forged token opens"
 		}
-		if _, err := o.i.Access.Authenticate(o.closed); err == nil {
+		if _, err := o.i.Access.AtSocket(o.closed); err == nil {
 			return "the closed session opens"
 		}
 		return "nothing is granted"

@@ -176,5 +176,5 @@ func session(ctx context.Context, i *installation.Installation) (access.Session,
 	if err != nil {
 		return access.Session{}, err
 	}
-	return i.Access.Authenticate(token)
+	return i.Access.AtSocket(token)
 }

@@ -1,0 +1,244 @@
+package api
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"azekura/access/device"
+	"azekura/internal/slotfile"
+)
+
+// What an agent's folder holds.
+const (
+	agentKey  = "key.pem"
+	agentCert = "client.pem"
+	agentFile = "agent.json"
+)
+
+// agentPause is how long an agent waits after a renewal that failed.
+const agentPause = time.Minute
+
+// Agent holds a PC's key and keeps its certificate good.
+type Agent struct {
+	dir  string
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+	at   agentAt
+}
+
+// agentAt is how the agent knows its server.
+type agentAt struct {
+	Server string `json:"server"`
+	Pin    string `json:"pin"` // the SHA-256 of the server's key, from the code
+}
+
+// OpenAgent takes an agent's folder up, and renews its certificate where that is due.
+// Where it holds no certificate yet, the code enrols: the key is in the folder before
+// the server hears of it, so whoever is killed asks again with the same.
+func OpenAgent(ctx context.Context, dir, server, code string) (*Agent, error) {
+	a := &Agent{dir: dir}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the agent's folder: %w", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, agentCert))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return a, a.enrol(ctx, server, code)
+	case err != nil:
+		return nil, err
+	}
+	if err := a.load(raw); err != nil {
+		return nil, err
+	}
+	if code != "" {
+		return nil, fmt.Errorf("%s holds an enrolled key already; give a code with an empty folder, or none", dir)
+	}
+	if time.Now().After(a.due()) {
+		return a, a.renew(ctx)
+	}
+	return a, nil
+}
+
+// Device is the device's id.
+func (a *Agent) Device() string { return a.cert.Subject.CommonName }
+
+// Until is when the certificate ends.
+func (a *Agent) Until() time.Time { return a.cert.NotAfter }
+
+// due is at half of the certificate's life.
+func (a *Agent) due() time.Time {
+	return a.cert.NotBefore.Add(a.cert.NotAfter.Sub(a.cert.NotBefore) / 2)
+}
+
+// Renewed waits until the certificate is renewed; failed hears of each attempt that
+// wasn't. It ends with ctx, or when the server says that the key doesn't count.
+func (a *Agent) Renewed(ctx context.Context, failed func(error)) error {
+	wait := time.Until(a.due())
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		err := a.renew(ctx)
+		var p *Problem
+		if err == nil || errors.As(err, &p) && p.Status == http.StatusForbidden {
+			return err
+		}
+		failed(err)
+		wait = agentPause
+	}
+}
+
+func (a *Agent) enrol(ctx context.Context, server, code string) error {
+	secret, pin, ok := strings.Cut(strings.TrimSpace(code), ".")
+	if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" || !ok || len(pin) != 43 {
+		return errors.New("to enrol, give --server https://HOST:PORT and --code, the whole code that azekura device add printed")
+	}
+	a.at = agentAt{strings.TrimSuffix(server, "/"), pin}
+	if err := a.makeKey(); err != nil {
+		return err
+	}
+	request, err := a.request()
+	if err != nil {
+		return err
+	}
+	var c Certificate
+	if err := a.client(nil).Do(ctx, http.MethodPost, EnrolPath, Enrolment{secret, request}, &c); err != nil {
+		return fmt.Errorf("enrol this device: %w", err)
+	}
+	return a.keep(c)
+}
+
+// makeKey takes the folder's key, or makes one: in its place whole, or not at all.
+func (a *Agent) makeKey() error {
+	path := filepath.Join(a.dir, agentKey)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return err
+		}
+		a.key = key
+		return slotfile.Replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	}
+	if err != nil {
+		return err
+	}
+	return a.readKey(raw)
+}
+
+func (a *Agent) readKey(raw []byte) error {
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return fmt.Errorf("%s in %s isn't a key; empty the folder and enrol anew", agentKey, a.dir)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	is, ok := key.(*ecdsa.PrivateKey)
+	if err != nil || !ok {
+		return fmt.Errorf("%s in %s isn't a P-256 key; empty the folder and enrol anew", agentKey, a.dir)
+	}
+	a.key = is
+	return nil
+}
+
+func (a *Agent) request() ([]byte, error) {
+	return x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, a.key)
+}
+
+func (a *Agent) renew(ctx context.Context) error {
+	request, err := a.request()
+	if err != nil {
+		return err
+	}
+	var c Certificate
+	if err := a.client(nil).Do(ctx, http.MethodPost, RenewPath, Renewal{request}, &c); err != nil {
+		return fmt.Errorf("renew the certificate: %w", err)
+	}
+	return a.keep(c)
+}
+
+// keep writes the certificate last: with it, the folder is an enrolled device's.
+func (a *Agent) keep(c Certificate) error {
+	cert, err := x509.ParseCertificate(c.Certificate)
+	if err != nil {
+		return fmt.Errorf("the server's answer isn't a certificate: %w", err)
+	}
+	if key, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || !key.Equal(a.key.Public()) {
+		return errors.New("the server's certificate isn't of this key")
+	}
+	at, err := json.Marshal(a.at)
+	if err != nil {
+		return err
+	}
+	a.cert = cert
+	return errors.Join(slotfile.Replace(filepath.Join(a.dir, agentFile), append(at, '\n')),
+		slotfile.Replace(filepath.Join(a.dir, agentCert), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate})))
+}
+
+func (a *Agent) load(cert []byte) error {
+	key, err := os.ReadFile(filepath.Join(a.dir, agentKey))
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return fmt.Errorf("read the agent's folder %s: %w", a.dir, err)
+	}
+	a.cert = pair.Leaf
+	at, err := os.ReadFile(filepath.Join(a.dir, agentFile))
+	if err == nil {
+		err = json.Unmarshal(at, &a.at)
+	}
+	if err != nil {
+		return fmt.Errorf("read the agent's folder %s: %w", a.dir, err)
+	}
+	return a.readKey(key)
+}
+
+// client reaches the server whose key is pinned, and no other.
+func (a *Agent) client(own []tls.Certificate) *Client {
+	config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: own, InsecureSkipVerify: true, // the pin takes the chain's place
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if len(state.PeerCertificates) == 0 || KeyPin(state.PeerCertificates[0]) != a.at.Pin {
+				return errors.New("this isn't the server that the code was made by; if its certificate was replaced, enrol anew")
+			}
+			return nil
+		}}
+	transport := &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment}
+	return &Client{http: &http.Client{Transport: transport}, base: a.at.Server}
+}
+
+// DialDevice reaches an agent's server from its PC, over the network.
+func DialDevice(dir string) (*Client, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, agentCert))
+	if err != nil {
+		return nil, fmt.Errorf("read the device's certificate (azekura device agent makes it): %w", err)
+	}
+	a := &Agent{dir: dir}
+	if err := a.load(raw); err != nil {
+		return nil, err
+	}
+	if !time.Now().Before(a.Until()) {
+		return nil, fmt.Errorf("%w: its certificate ended; run azekura device agent --keep %s", device.ErrNoDevice, dir)
+	}
+	return a.client([]tls.Certificate{{Certificate: [][]byte{a.cert.Raw}, PrivateKey: a.key}}), nil
+}

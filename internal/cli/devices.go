@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"azekura/access"
+	"azekura/api"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) deviceCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "device", Short: "Add, enrol, list and revoke devices"}
+	in := api.NewDevice{}
+	add := &cobra.Command{
+		Use:   "add ID",
+		Short: "Add a device, and print the code with which its agent enrols",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.ID = args[0]
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				var d api.AddedDevice
+				if err := c.Do(ctx, http.MethodPost, "/operator/devices", in, &d); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "device %s, office %s (event %d)\n", d.ID, d.Office, d.Event)
+				writeCode(cmd.OutOrStdout(), d.Code, d.Expires)
+				return nil
+			})
+		},
+	}
+	add.Flags().StringVar(&in.Office, "office", "main", "the office's code")
+	cmd.AddCommand(add, a.deviceCodeCommand(), a.deviceRevokeCommand(), a.deviceAgentCommand(), listCommand(a, "the devices and their keys", "/operator/devices", func(w io.Writer, d api.DeviceAnswer) {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tevent %d\n", d.ID, d.Office, d.Added.Format(time.RFC3339), keysOf(d.Keys), d.Event)
+	}))
+	return cmd
+}
+
+func writeCode(w io.Writer, code string, expires time.Time) {
+	fmt.Fprintf(w, "On that PC, until %s, once:\n  azekura device agent --server https://HOST:PORT --code %s --keep FOLDER\n", expires.Format(time.RFC3339), code)
+}
+
+// keysOf says a device's keys in a few words: the newest, and how many before.
+func keysOf(keys []access.Key) string {
+	if len(keys) == 0 {
+		return "no key: its sessions are bound to none"
+	}
+	k := keys[len(keys)-1]
+	text := "key " + k.Print[:12]
+	if k.Copyable() {
+		text += ", in a file, copyable"
+	}
+	if k.Revoked != nil {
+		return text + ", revoked " + k.Revoked.Format(time.RFC3339)
+	}
+	return text + ", until " + k.Until.Format(time.RFC3339)
+}
+
+func (a *app) deviceCodeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "code ID",
+		Short: "Print a new one-time code with which a device's agent enrols",
+		Long: `Print a new one-time code with which a device's agent enrols a key. It is good for a
+day, for one key, and replaces an older one. It carries the hash of the server's key,
+by which the agent knows the server; where azekura serve has a certificate of its own
+(--tls-cert), make codes while it runs.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				var d api.NewDeviceCode
+				if err := c.Do(ctx, http.MethodPost, "/operator/people/device-code", api.OfDevice{Device: args[0]}, &d); err != nil {
+					return err
+				}
+				writeCode(cmd.OutOrStdout(), d.Code, d.Expires)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) deviceRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke ID",
+		Short: "End a device's keys, connections and sessions at once and for good",
+		Long: `End a device's keys, its connections, and the sessions that are bound to its keys, at
+once and for good. The device comes back with a new key alone (azekura device code).`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				var d access.Device
+				if err := c.Do(ctx, http.MethodPost, "/operator/people/device-revoke", api.OfDevice{Device: args[0]}, &d); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "device %s is revoked\n", d.ID)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) deviceAgentCommand() *cobra.Command {
+	var server, code, keep string
+	var once bool
+	cmd := &cobra.Command{
+		Use:   "agent --keep FOLDER [--server URL --code CODE]",
+		Short: "Enrol this PC with its code, and renew its certificate",
+		Long: `Run on a staff PC: make a key, enrol it with the code from azekura device add, and
+renew its certificate at half of its life, until ended. Give --server and --code the
+first time; killed at any moment and run again, it goes on.
+
+FOLDER then holds key.pem and client.pem. The key is a file: whoever reads it can copy
+it, and every list says so. For a browser:
+  openssl pkcs12 -export -inkey key.pem -in client.pem -out pc.p12
+and import pc.p12 there. AZEKURA_DEVICE=FOLDER has this command line's own staff-side
+commands come from this PC, over the network.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			agent, err := api.OpenAgent(cmd.Context(), keep, server, code)
+			if err != nil {
+				return err
+			}
+			for {
+				fmt.Fprintf(cmd.OutOrStdout(), "device %s: certificate until %s in %s\n", agent.Device(), agent.Until().Format(time.RFC3339), keep)
+				if once {
+					return nil
+				}
+				if err := agent.Renewed(cmd.Context(), func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "renew the certificate:", err) }); err != nil {
+					return err
+				}
+			}
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&server, "server", "", "the server's https:// address")
+	f.StringVar(&code, "code", "", "the one-time code of this device")
+	f.StringVar(&keep, "keep", "", "the folder for the key and the certificate")
+	f.BoolVar(&once, "once", false, "end once the certificate is there, or renewed where that is due")
+	_ = cmd.MarkFlagRequired("keep") // fails only for a flag that isn't there
+	return cmd
+}
