@@ -38,8 +38,8 @@ var (
 	ErrNotDue = errors.New("this certificate was made a short while ago; renew it at half of its life")
 )
 
-// Key is a device's key. Its certificates are renewed; the key stays.
-type Key struct {
+// DeviceKey is a device's key. Its certificates are renewed; the key stays.
+type DeviceKey struct {
 	Print   string     `json:"print" doc:"its thumbprint: the SHA-256 of its SubjectPublicKeyInfo"`
 	Kind    string     `json:"kind" doc:"file: whoever reads the file can copy it"`
 	Serial  string     `json:"serial" doc:"of its newest certificate"`
@@ -54,7 +54,7 @@ type Key struct {
 }
 
 // Copyable tells whether the key can be taken along.
-func (k Key) Copyable() bool { return k.Kind == KindFile }
+func (k DeviceKey) Copyable() bool { return k.Kind == KindFile }
 
 type deviceCode struct {
 	device  string
@@ -67,14 +67,14 @@ type deviceCode struct {
 
 // devKeys is what the directory knows of devices' keys.
 type devKeys struct {
-	byPrint map[device.Thumbprint]*Key
+	byPrint map[device.Thumbprint]*DeviceKey
 	devCode map[string]*deviceCode // the newest of each device
 	// unbound says that sessions without a device's key are taken on the network.
 	unbound bool
 }
 
 func newDevKeys() devKeys {
-	return devKeys{byPrint: map[device.Thumbprint]*Key{}, devCode: map[string]*deviceCode{}}
+	return devKeys{byPrint: map[device.Thumbprint]*DeviceKey{}, devCode: map[string]*deviceCode{}}
 }
 
 // ofDevice is the detail of an event about a device's keys.
@@ -115,7 +115,7 @@ func (d *Directory) replayDevices(grants string, e auditlog.Event) (bool, error)
 func (d *Directory) certified(g ofDevice, thumb device.Thumbprint, at time.Time, event int64) {
 	k := d.byPrint[thumb]
 	if k == nil {
-		k = &Key{Print: thumb.String(), Kind: g.Kind, Added: at, Event: event, device: g.Device, thumb: thumb}
+		k = &DeviceKey{Print: thumb.String(), Kind: g.Kind, Added: at, Event: event, device: g.Device, thumb: thumb}
 		d.byPrint[thumb] = k
 	}
 	k.Serial, k.Until, k.renewed = g.Serial, g.Until, at
@@ -144,7 +144,7 @@ func (d *Directory) revoked(g ofDevice, at time.Time) {
 
 // newest is a device's newest key that isn't revoked; known says that it has had
 // any. mu or grants is held.
-func (d *Directory) newest(id string) (key *Key, known bool) {
+func (d *Directory) newest(id string) (key *DeviceKey, known bool) {
 	for _, k := range d.byPrint {
 		if k.device != id {
 			continue
@@ -158,16 +158,16 @@ func (d *Directory) newest(id string) (key *Key, known bool) {
 }
 
 // Keys lists a device's keys, the oldest first.
-func (d *Directory) Keys(id string) []Key {
+func (d *Directory) Keys(id string) []DeviceKey {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	list := []Key{}
+	list := []DeviceKey{}
 	for _, k := range d.byPrint {
 		if k.device == id {
 			list = append(list, *k)
 		}
 	}
-	slices.SortFunc(list, func(a, b Key) int { return int(a.Event - b.Event) })
+	slices.SortFunc(list, func(a, b DeviceKey) int { return int(a.Event - b.Event) })
 	return list
 }
 
@@ -333,7 +333,7 @@ func (d *Directory) RevokeDevice(ctx context.Context, o Officer, id string) (Dev
 }
 
 // bound is what a session's grant says of its key.
-func (k *Key) bound() []byte {
+func (k *DeviceKey) bound() []byte {
 	if k == nil {
 		return nil
 	}

@@ -215,7 +215,7 @@ func (d *Directory) openSitting(ctx context.Context, p Proof, at place, r Rules,
 	if _, ok := d.devices[at.device]; !ok {
 		return SessionInfo{}, "", fmt.Errorf("device %w; azekura device list shows them", ErrNotFound)
 	}
-	if d.stopped(p.Staff, p.Device) {
+	if d.stopped(p.Staff, at.device) {
 		return SessionInfo{}, "", ErrContained
 	}
 	now := d.log.Now()

@@ -93,6 +93,7 @@ func (s *Server) Staff() http.Handler {
 	s.addContainByStaff(api)
 	s.addPeople(api)
 	s.addBudgetByStaff(api)
+	s.addEnrolment(api)
 	s.addDevices(api)
 	s.addSignIn(mux)
 	return s.identify(s.sameSite(s.guard(mux, described)), s.inst.Config.DeviceKeys)

@@ -43,7 +43,7 @@ type AddedDevice struct {
 // DeviceAnswer is a device and its keys.
 type DeviceAnswer struct {
 	access.Device
-	Keys []access.Key `json:"keys"`
+	Keys []access.DeviceKey `json:"keys"`
 }
 
 // Enrolment asks for a key's first certificate.
@@ -64,7 +64,8 @@ type Certificate struct {
 	Until       time.Time `json:"until"`
 }
 
-func (s *Server) addDevices(api huma.API) {
+// addEnrolment adds what is reached without a certificate.
+func (s *Server) addEnrolment(api huma.API) {
 	post(s, api, EnrolPath, "device-enrol", "Enrol a device's key with a one-time code", false, seenThrough(s, func(ctx context.Context, in *body[Enrolment]) (*body[Certificate], error) {
 		issued, id, err := s.inst.Access.EnrolDevice(ctx, s.inst.Devices, in.Body.Code, in.Body.Request)
 		return certificateOf(issued, id, err)
@@ -73,6 +74,9 @@ func (s *Server) addDevices(api huma.API) {
 		issued, id, err := s.inst.Access.RenewDevice(ctx, s.inst.Devices, in.Body.Request)
 		return certificateOf(issued, id, err)
 	}))
+}
+
+func (s *Server) addDevices(api huma.API) {
 	withAuth(s, api, "device-code", "Make a one-time code with which a device enrols a key", s.deviceCode)
 	withAuth(s, api, "device-revoke", "End a device's keys, and the sessions that are bound to them, for good", func(ctx context.Context, o access.Officer, in OfDevice) (access.Device, error) {
 		return s.inst.Access.RevokeDevice(ctx, o, in.Device)

@@ -45,7 +45,7 @@ func writeCode(w io.Writer, code string, expires time.Time) {
 }
 
 // keysOf says a device's keys in a few words: the newest, and how many before.
-func keysOf(keys []access.Key) string {
+func keysOf(keys []access.DeviceKey) string {
 	if len(keys) == 0 {
 		return "no key: its sessions are bound to none"
 	}

@@ -3,6 +3,8 @@ package cli
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -113,6 +115,10 @@ In another terminal, try:
   bin/azekura --dir %[2]s read --ref A0000001 --fields name,birth,address --purpose enquiry --case C-1
   bin/azekura --dir %[2]s exposure --device demo-pc
   bin/azekura --dir %[2]s log verify
+The session counts at demo-pc alone, whose key and certificate are in %[2]s/demo-pc:
+  curl --cacert %[2]s/tls/cert.pem --cert %[2]s/demo-pc/client.pem --key %[2]s/demo-pc/key.pem \
+    -H "Authorization: Bearer $(cat %[2]s/session.token)" -H 'Content-Type: application/json' \
+    -d '{"ref":"A0000001","fields":["name"],"purpose":"enquiry","case":"C-1"}' https://%[1]s/v1/read
 `, address, a.dir)
 	})
 	return errors.Join(err, inst.Close())
@@ -127,9 +133,30 @@ func demoSession(ctx context.Context, inst *installation.Installation) error {
 			return err
 		}
 	}
+	if err := demoPC(ctx, inst); err != nil {
+		return err
+	}
 	_, token, err := inst.Access.OpenSession(ctx, "demo-staff", "demo-pc", 12*time.Hour)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(inst.Dir, demoToken), []byte(token+"\n"), 0o600)
+}
+
+// demoPC enrols the demo's PC anew at each start, since its certificate lasts a day.
+func demoPC(ctx context.Context, inst *installation.Installation) error {
+	cert, err := inst.EnrolDevice(ctx, "demo-pc")
+	if err != nil {
+		return err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(inst.Dir, "demo-pc")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600),
+		os.WriteFile(filepath.Join(dir, "client.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}), 0o600))
 }

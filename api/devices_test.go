@@ -1,0 +1,249 @@
+package api_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"azekura/access"
+	"azekura/access/device"
+	"azekura/api"
+	"azekura/auditlog"
+	"azekura/internal/installation"
+	"azekura/internal/insttest"
+)
+
+// guarded is an office that demands certificates, served on loopback, whose
+// caseworker's session is bound to d-1's key.
+func guarded(t *testing.T) (o *office, address string, config *tls.Config, pc insttest.PC) {
+	t.Helper()
+	o = shortOffice(t)
+	o.inst.Config.DeviceKeys = true
+	pc = insttest.Enrol(t, o.inst, "d-1")
+	_, o.token = insttest.Session(t, o.inst, "s-1", "caseworker", "d-1")
+	address, config = listening(t, o)
+	return o, address, config, pc
+}
+
+// by is a client with a certificate, or without.
+func by(config *tls.Config, certs ...tls.Certificate) *http.Client {
+	c := config.Clone()
+	if len(certs) > 0 { // presented whatever the server names
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certs[0], nil }
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: c}, Timeout: patience}
+}
+
+// reading opens a name over the network.
+func (o *office) reading(c *http.Client, address string) (status int, said string, err error) {
+	in, err := json.Marshal(api.ReadRequest{Whom: api.Whom{Ref: o.people[0].Ref}, Reason: why, Fields: []string{"name"}})
+	if err != nil {
+		return 0, "", err
+	}
+	r, err := http.NewRequestWithContext(o.t.Context(), http.MethodPost, "https://"+address+"/v1/read", strings.NewReader(string(in)))
+	if err != nil {
+		return 0, "", err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+o.token)
+	answer, err := c.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(raw), err
+}
+
+// TestStolenToken: a live token reads at its own device, and nowhere else, and what
+// a thief tries is in the log.
+func TestStolenToken(t *testing.T) {
+	o, address, config, pc := guarded(t)
+	if status, said, err := o.reading(by(config, pc.Cert), address); status != http.StatusOK {
+		t.Fatalf("at its own device: %d %s %v", status, said, err)
+	}
+	if _, err := o.inst.Access.AddDevice(t.Context(), "d-2", "o-1"); err != nil {
+		t.Fatal(err)
+	}
+	other := insttest.Enrol(t, o.inst, "d-2")
+	status, said, err := o.reading(by(config, other.Cert), address)
+	if status != http.StatusUnauthorized || strings.Contains(said, o.people[0].Name) {
+		t.Errorf("with another device's certificate: %d %v", status, err)
+	}
+	var raised bool
+	for _, e := range insttest.Events(t, o.inst) {
+		raised = raised || e.Action == auditlog.Alarm && strings.Contains(string(e.Detail), "token-elsewhere") && e.Staff == "s-1"
+	}
+	if !raised {
+		t.Error("the stolen token isn't in the log")
+	}
+	if status, said, err := o.reading(by(config), address); status != http.StatusForbidden || !strings.Contains(said, "device certificate") {
+		t.Errorf("without a certificate: %d %s %v", status, said, err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := insttest.Enrol(t, elsewhere(t), "d-1")
+	for what, cert := range map[string]tls.Certificate{
+		"without its key":     {Certificate: pc.Cert.Certificate, PrivateKey: key},
+		"another authority's": foreign.Cert,
+	} {
+		if status, said, err := o.reading(by(config, cert), address); err == nil {
+			t.Errorf("a certificate %s: %d %s", what, status, said)
+		}
+	}
+}
+
+func elsewhere(t *testing.T) *installation.Installation {
+	t.Helper()
+	i := insttest.Open(t, insttest.New(t, "sqlite"))
+	if _, err := i.Access.AddDevice(t.Context(), "d-1", "o-1"); err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// TestDemanded: without a certificate nothing is answered but enrolment.
+func TestDemanded(t *testing.T) {
+	_, address, config, _ := guarded(t)
+	for path, want := range map[string]int{"/openapi.json": 403, "/v1/people/sessions": 403, "/signin": 403, "/nowhere": 403} {
+		answer, err := by(config).Get("https://" + address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%s: %s", path, answer.Status)
+		}
+	}
+	answer, err := by(config).Post("https://"+address+api.EnrolPath, "application/json", strings.NewReader(`{"code":"azd_x","request":"AAAA"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusForbidden {
+		t.Errorf("a code that isn't one: %s", answer.Status)
+	}
+}
+
+// TestCut: connections that are open when their device is revoked, or contained, end;
+// those of other devices don't.
+func TestCut(t *testing.T) {
+	for what, stop := range map[string]func(o *office) error{
+		"revoked": func(o *office) error {
+			_, err := o.inst.Access.RevokeDevice(o.t.Context(), access.Operator(), "d-1")
+			return err
+		},
+		"contained": func(o *office) error {
+			_, err := o.inst.Access.Contain(o.t.Context(), access.Operator(), access.Target{Kind: access.TheDevice, ID: "d-1"}, "a sign")
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			o, address, config, pc := guarded(t)
+			o.t = t
+			if _, err := o.inst.Access.AddDevice(t.Context(), "d-2", "o-1"); err != nil {
+				t.Fatal(err)
+			}
+			other := insttest.Enrol(t, o.inst, "d-2")
+			open := func(cert tls.Certificate) *tls.Conn {
+				c := config.Clone()
+				c.Certificates = []tls.Certificate{cert}
+				conn := dialTLS(t, address, c)
+				fmt.Fprintf(conn, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+				if n, err := conn.Read(make([]byte, 16)); n == 0 {
+					t.Fatal(err)
+				}
+				return conn
+			}
+			mine, theirs := open(pc.Cert), open(other.Cert)
+			if err := stop(o); err != nil {
+				t.Fatal(err)
+			}
+			if err := mine.SetReadDeadline(time.Now().Add(patience)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, mine); os.IsTimeout(err) {
+				t.Error("the open connection isn't cut")
+			}
+			if status, _, _ := o.reading(by(config, pc.Cert), address); status != http.StatusUnauthorized && status != http.StatusForbidden {
+				t.Errorf("a new connection: %d", status)
+			}
+			fmt.Fprintf(theirs, "GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			if said, err := io.ReadAll(theirs); err != nil || !strings.Contains(string(said), "there is nothing here") {
+				t.Errorf("another device's connection: %v", err)
+			}
+		})
+	}
+}
+
+// TestAgent enrols over the network by the server's pin, goes on after it was killed
+// before it kept the certificate, and knows another server from its own.
+func TestAgent(t *testing.T) {
+	o, address, _, _ := guarded(t)
+	operator, err := api.Dial(o.inst.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var added api.AddedDevice
+	if err := operator.Do(t.Context(), http.MethodPost, "/operator/devices", api.NewDevice{ID: "pc-9", Office: "o-1"}, &added); err != nil {
+		t.Fatal(err)
+	}
+	server, dir := "https://"+address, filepath.Join(t.TempDir(), "agent")
+	secret, pin, _ := strings.Cut(added.Code, ".")
+	if _, err := api.OpenAgent(t.Context(), dir, server, secret+"."+strings.Repeat("A", len(pin))); err == nil || !strings.Contains(err.Error(), "isn't the server") {
+		t.Errorf("another server's pin: %v", err)
+	}
+	a, err := api.OpenAgent(t.Context(), dir, server, added.Code)
+	if err != nil || a.Device() != "pc-9" || time.Until(a.Until()) > device.Lasts {
+		t.Fatalf("%v", err)
+	}
+	for _, file := range []string{"key.pem", "client.pem", "agent.json"} {
+		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", file, info.Mode(), err)
+		}
+	}
+	// As if it was killed between the server's answer and the file.
+	if err := os.Remove(filepath.Join(dir, "client.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.OpenAgent(t.Context(), dir, server, added.Code); err != nil {
+		t.Errorf("killed, and run again: %v", err)
+	}
+	if _, err := api.OpenAgent(t.Context(), t.TempDir(), server, added.Code); err == nil {
+		t.Error("a second PC enrolled with the same code")
+	}
+	if keys := o.inst.Access.Keys("pc-9"); len(keys) != 1 || !keys[0].Copyable() {
+		t.Errorf("%+v", keys)
+	}
+	if _, err := api.OpenAgent(t.Context(), dir, "", ""); err != nil {
+		t.Errorf("taken up again: %v", err)
+	}
+	_, o.token = insttest.Session(t, o.inst, "s-1", "caseworker", "pc-9")
+	c, err := api.DialDevice(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Token = o.token
+	var got api.ReadAnswer
+	if err := c.Do(t.Context(), http.MethodPost, "/v1/read", api.ReadRequest{Whom: api.Whom{Ref: o.people[0].Ref}, Reason: why, Fields: []string{"name"}}, &got); err != nil || got.Values.Name == "" {
+		t.Errorf("from the PC: %v", err)
+	}
+	if _, err := o.inst.Access.RevokeDevice(t.Context(), access.Operator(), "pc-9"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Do(t.Context(), http.MethodPost, "/v1/read", api.ReadRequest{Whom: api.Whom{Ref: o.people[0].Ref}, Reason: why, Fields: []string{"name"}}, &got); err == nil {
+		t.Error("a revoked PC reads")
+	}
+}
