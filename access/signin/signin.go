@@ -239,9 +239,9 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, p access.Proof) e
 	info, token, err := s.dir.SignIn(context.WithoutCancel(r.Context()), p, s.set.Rules())
 	switch {
 	case errors.Is(err, access.ErrContained):
-		return s.deny(r.Context(), p.Staff, p.Device, p.Via, "contained", access.ErrContained)
+		return s.deny(r.Context(), p.Staff, p.Peer.Device(), p.Via, "contained", access.ErrContained)
 	case errors.Is(err, access.ErrRefused):
-		return s.deny(r.Context(), p.Staff, p.Device, p.Via, "role", err)
+		return s.deny(r.Context(), p.Staff, p.Peer.Device(), p.Via, "role", err)
 	case err != nil:
 		return err
 	}
