@@ -71,7 +71,7 @@ func (s *Server) addContainByStaff(api huma.API) {
 		})
 	post(s, api, "/v1/step-up/end", "end-step-up-by-session", "End a step-up, as the security officer whose session it is", true,
 		func(ctx context.Context, in *staffInput[NewContain]) (*body[access.Target], error) {
-			session, err := s.session(in.Auth)
+			session, err := s.session(ctx, in.Auth)
 			if err != nil {
 				return nil, err
 			}
