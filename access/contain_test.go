@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/device"
 	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/internal/installation"
@@ -136,6 +137,8 @@ func TestContainedOpensNothing(t *testing.T) {
 			must(t, err)
 			sit(t, i, "s-1", "d-1", "o-1")
 			sit(t, i, "s-2", "d-2", "o-2")
+			pcOf(t, i, "d-1") // who is contained enrols nothing
+			pcOf(t, i, "d-2")
 			must(t, second(i.Access.Contain(t.Context(), access.Operator(), access.Target{Kind: kind, ID: id}, "a test")))
 			late := auditlog.Session(77)
 			hash := sha256.Sum256([]byte("late"))
@@ -164,13 +167,24 @@ func TestContainedOpensNothing(t *testing.T) {
 	})
 }
 
+// pcOf is the connection of a device of a folder, enrolled when it is first asked for.
+func pcOf(t *testing.T, i *installation.Installation, id string) device.Peer {
+	t.Helper()
+	if p, ok := peers.Load(i.Dir + id); ok {
+		return p.(device.Peer)
+	}
+	p := insttest.Enrol(t, i, id).Peer
+	peers.Store(i.Dir+id, p)
+	return p
+}
+
 func open(t *testing.T, i *installation.Installation, staff, device, via string) error {
 	t.Helper()
 	if via == "operator" {
 		_, _, err := i.Access.OpenSession(t.Context(), staff, device, time.Hour)
 		return err
 	}
-	_, _, err := i.Access.SignIn(t.Context(), access.Proof{Staff: staff, Device: device, Via: via}, access.DefaultRules)
+	_, _, err := i.Access.SignIn(t.Context(), access.Proof{Staff: staff, Peer: pcOf(t, i, device), Via: via}, access.DefaultRules)
 	return err
 }
 

@@ -34,7 +34,7 @@ func TestEndStepUp(t *testing.T) {
 		pass(access.TouchLasts)
 		_, err = i.Access.EndStepUp(t.Context(), officer.Officer(), office, "looked into")
 		refusedAs(t, i, access.ErrTouch, "touch", err)
-		must(t, i.Access.Touch(t.Context(), officer, access.Proof{Staff: "security-officer", Via: access.ViaPasskey, Device: "d-1"}))
+		must(t, i.Access.Touch(t.Context(), officer, access.Proof{Staff: "security-officer", Via: access.ViaPasskey, Peer: peerAt(t, i)}))
 		if err := i.Access.MayOpen(far); !errors.Is(err, access.ErrTouch) {
 			t.Fatalf("before it is ended: %v", err)
 		}

@@ -102,9 +102,10 @@ func TestOneSupervisorIsHeard(t *testing.T) {
 		for n := range sessions {
 			who, device := fmt.Sprint("v-", n), fmt.Sprint("w-", n)
 			insttest.Session(t, i, who, "supervisor", device)
-			_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: who, Via: access.ViaPasskey, Device: device}, access.DefaultRules)
+			pc := insttest.Enrol(t, i, device).Peer
+			_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: who, Via: access.ViaPasskey, Peer: pc}, access.DefaultRules)
 			must(t, err)
-			sessions[n], err = i.Access.AtSocket(token)
+			sessions[n], err = i.Access.Authenticate(token, pc)
 			must(t, err)
 		}
 		if _, err := i.AddToBudget(t.Context(), sessions[0], "s-1", 10, time.Hour, "a fair"); !errors.Is(err, access.ErrInvalid) {
