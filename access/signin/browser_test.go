@@ -87,7 +87,7 @@ func TestPasskeys(t *testing.T) {
 		o.do(worker, chromedp.Navigate(o.origin+"/signin"), chromedp.Click("#passkey"), chromedp.WaitVisible("#problem"))
 		o.refused("assertion")
 		// A counter that is behind the log's is a copy's (WebAuthn 6.1.1).
-		ahead := access.Proof{Staff: "security-officer", Via: access.ViaPasskey, Device: "d-1", Count: 1000}
+		ahead := access.Proof{Staff: "security-officer", Via: access.ViaPasskey, Peer: o.peer, Count: 1000}
 		if err := i.Access.Touch(t.Context(), o.session(officer), ahead); err != nil {
 			t.Fatal(err)
 		}
