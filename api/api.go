@@ -28,6 +28,7 @@ import (
 	"azekura/access/device"
 	"azekura/access/signin"
 	"azekura/approval"
+	"azekura/approval/desk"
 	"azekura/auditlog"
 	"azekura/auditlog/export"
 	"azekura/cases"
@@ -95,6 +96,7 @@ func (s *Server) Staff() http.Handler {
 	s.addBudgetByStaff(api)
 	s.addEnrolment(api)
 	s.addDevices(api)
+	s.addProposals(api)
 	s.addSignIn(mux)
 	return s.identify(s.sameSite(s.guard(mux, described)), s.inst.Config.DeviceKeys)
 }
@@ -109,6 +111,7 @@ func (s *Server) Operator() http.Handler {
 	s.addPeople(api)
 	s.addPeopleOperator(api)
 	s.addBudgetByStaff(api)
+	s.addProposals(api)
 	s.addOperator(api)
 	s.addDevices(api)
 	s.addDevicesOperator(api)
@@ -194,6 +197,10 @@ var statuses = []struct {
 	{gate.ErrInvalid, http.StatusUnprocessableEntity},
 	{access.ErrInvalid, http.StatusUnprocessableEntity},
 	{rotation.ErrInvalid, http.StatusUnprocessableEntity},
+	{desk.ErrNotFound, http.StatusNotFound},
+	{desk.ErrRefused, http.StatusConflict},
+	{approval.ErrNotApproved, http.StatusForbidden},
+	{installation.ErrDraft, http.StatusUnprocessableEntity},
 	{errOperator, http.StatusUnprocessableEntity},
 	{export.ErrInvalid, http.StatusUnprocessableEntity},
 	{auditlog.ErrNoDays, http.StatusNotFound},

@@ -12,8 +12,9 @@ import (
 
 // NewRotation asks for a key to be changed.
 type NewRotation struct {
-	Kind    string `json:"kind" enum:"root,data,index"`
-	Confirm string `json:"confirm" maxLength:"64" doc:"the word destroy: the old key is destroyed at the end"`
+	Kind     string `json:"kind" enum:"root,data,index"`
+	Confirm  string `json:"confirm" maxLength:"64" doc:"the word destroy: the old key is destroyed at the end"`
+	Proposal string `json:"proposal,omitempty" maxLength:"32" doc:"the proposal that two people approved"`
 	// Of a root key:
 	Passphrase string              `json:"passphrase,omitempty" maxLength:"1024" doc:"keeps the new root key in a file"`
 	Recovery   string              `json:"recovery,omitempty" maxLength:"4096" doc:"an age recipient that the new root key is escrowed to"`
@@ -50,12 +51,12 @@ func (s *Server) rotate(ctx context.Context, in *body[NewRotation]) (*body[Rotat
 	if r.Kind == "root" {
 		passphrase := []byte(r.Passphrase)
 		defer clear(passphrase)
-		done, err := s.inst.Rotator.ChangeRoot(ctx, rotation.RootOptions{Transit: r.Transit, Passphrase: passphrase, Recovery: r.Recovery, NoRecovery: r.NoRecovery})
+		done, err := s.inst.ChangeRoot(ctx, r.Proposal, rotation.RootOptions{Transit: r.Transit, Passphrase: passphrase, Recovery: r.Recovery, NoRecovery: r.NoRecovery})
 		return &body[RotationAnswer]{RotationAnswer{Root: &done}}, err
 	}
 	if r.Passphrase != "" || r.Recovery != "" || r.NoRecovery || r.Transit != nil {
 		return nil, fmt.Errorf("%w: a passphrase, a recovery copy or a KMS is the root key's", rotation.ErrInvalid)
 	}
-	at, err := s.inst.StartRotation(ctx, r.Kind)
+	at, err := s.inst.StartRotation(ctx, r.Kind, r.Proposal)
 	return &body[RotationAnswer]{RotationAnswer{Rotation: &at}}, err
 }

@@ -14,8 +14,9 @@ import (
 // LeakIndexRequest asks for a leak scan's index.
 type LeakIndexRequest struct {
 	Reason
-	Path    string `json:"path" maxLength:"4096" doc:"an absolute path on the server's machine; the file must not be there yet"`
-	Confirm string `json:"confirm" maxLength:"64" doc:"the word open: all participants are opened, and the index can test guesses"`
+	Path     string `json:"path" maxLength:"4096" doc:"an absolute path on the server's machine; the file must not be there yet"`
+	Proposal string `json:"proposal,omitempty" maxLength:"32" doc:"the proposal that two people approved"`
+	Confirm  string `json:"confirm" maxLength:"64" doc:"the word open: all participants are opened, and the index can test guesses"`
 }
 
 // LeakCase names a case that has an index.
@@ -64,6 +65,6 @@ func (s *Server) leakIndex(ctx context.Context, in *staffInput[LeakIndexRequest]
 		return nil, s.problem(ctx, err)
 	}
 	return lines(func(progress func(done, total int64)) (installation.LeakIndex, error) {
-		return s.inst.MakeLeakIndex(ctx, session, in.Body.why(ctx), in.Body.Path, progress)
+		return s.inst.LeakIndex(ctx, session, in.Body.Proposal, in.Body.why(ctx), in.Body.Path, progress)
 	}, s.teller(ctx)), nil
 }

@@ -71,7 +71,8 @@ type RejectsAnswer struct {
 type ShredRequest struct {
 	Whom
 	Reason
-	Confirm string `json:"confirm" maxLength:"64" doc:"the word destroy: it can't be undone"`
+	Proposal string `json:"proposal,omitempty" maxLength:"32" doc:"the proposal that two people approved, which names the participant by id"`
+	Confirm  string `json:"confirm" maxLength:"64" doc:"the word destroy: it can't be undone"`
 }
 
 // ShredAnswer tells what can still open the participant.
@@ -207,7 +208,7 @@ func (s *Server) shred(ctx context.Context, in *staffInput[ShredRequest]) (*body
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.inst.Gate.Shred(ctx, session, who, in.Body.why(ctx))
+	c, err := s.inst.Shred(ctx, session, in.Body.Proposal, who, in.Body.why(ctx))
 	if err != nil && !errors.Is(err, register.ErrRemains) {
 		return nil, err
 	}

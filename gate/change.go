@@ -2,10 +2,12 @@ package gate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"azekura/access"
+	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/register"
 	"azekura/register/field"
@@ -158,9 +160,15 @@ func (g *Gate) refused(ctx context.Context, event auditlog.Event, p *register.Se
 }
 
 // Shred destroys a participant's data key for good. It opens every version's
-// indexed fields, inside, to take their index tokens away too. Until approvals
-// exist it takes one person; the caller must have asked for a confirmation.
+// indexed fields, inside, to take their index tokens away too. It is for
+// installations of made-up people, and tests; ShredBy is for all others.
 func (g *Gate) Shred(ctx context.Context, s access.Session, who Who, why Why) (Changed, error) {
+	return g.ShredBy(ctx, s, who, why, approval.Approved{})
+}
+
+// ShredBy is Shred by what two people approved, which stands in its event; the
+// caller has held the approval against what it is for.
+func (g *Gate) ShredBy(ctx context.Context, s access.Session, who Who, why Why, by approval.Approved) (Changed, error) {
 	event, on, err := g.decide(ctx, s, auditlog.Shred, field.SetOf(field.All()...), why)
 	if err != nil {
 		return Changed{}, err
@@ -184,10 +192,20 @@ func (g *Gate) Shred(ctx context.Context, s access.Session, who Who, why Why) (C
 		forms = append(forms, value.IndexForms(&record)...)
 	}
 	event.Outcome = "ok"
-	event.Detail = fmt.Appendf(nil, `{"key":%d,"epoch":%d}`, p.Key.No, p.Key.Epoch)
+	if event.Detail, err = shredDetail(p.Key.No, p.Key.Epoch, by); err != nil {
+		return Changed{}, err
+	}
 	receipt, err := g.store.Shred(ctx, event, p.Sealed, forms)
 	if receipt.Time() == 0 { // nothing was done
 		return Changed{}, g.refused(ctx, event, p.Sealed, err)
 	}
 	return Changed{Participant: p.Key.ID, Version: p.Latest(), Event: receipt.Index()}, err
+}
+
+func shredDetail(key, epoch int64, by approval.Approved) ([]byte, error) {
+	return json.Marshal(struct {
+		Key      int64  `json:"key"`
+		Epoch    int64  `json:"epoch"`
+		Approval string `json:"approval,omitempty"`
+	}{key, epoch, by.Note()})
 }

@@ -70,7 +70,7 @@ Start with azekura demo, or make an installation with azekura init.`,
 	cmd.PersistentFlags().StringVar(&a.dir, "dir", dir, "the installation's folder (AZEKURA_DIR)")
 	cmd.AddCommand(a.initCommand(), a.migrateCommand(), a.recoverCommand(), a.serveCommand(), a.staffCommand(), a.deviceCommand(), a.sessionCommand(), a.caseCommand(), a.containCommand(), a.releaseCommand(), a.budgetCommand(),
 		a.participantsCommand(), a.searchCommand(), a.checkCommand(), a.readCommand(), a.changeCommand(),
-		a.exposureCommand(), a.leakCommand(), a.verifyCommand(), a.logCommand(), a.keysCommand(), a.witnessCommand(), a.backupCommand(), a.restoreCommand(), a.approverCommand(), a.approveCommand(), a.populationCommand(), a.demoCommand(), a.drillCommand())
+		a.exposureCommand(), a.leakCommand(), a.verifyCommand(), a.logCommand(), a.keysCommand(), a.witnessCommand(), a.backupCommand(), a.restoreCommand(), a.approverCommand(), a.approveCommand(), a.proposalCommand(), a.populationCommand(), a.demoCommand(), a.drillCommand())
 	for _, sub := range cmd.Commands() {
 		if sub.HasSubCommands() && sub.RunE == nil {
 			sub.RunE = group

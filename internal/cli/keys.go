@@ -25,7 +25,8 @@ func (a *app) keysCommand() *cobra.Command {
 		Short: "Change a key, while the register is in use",
 		Long: `rotate changes the root key, the data key or the index key, and destroys the old
 one at the end. Reads, searches, changes and imports go on meanwhile. Killed at any
-moment, it goes on where it was when the installation is next opened.
+moment, it goes on where it was when the installation is next opened. It takes two
+people: azekura proposal draft rotate-data, or -index, or -root.
 
 A new key protects from who knows the old one, as far as they haven't copied what
 was under it; see doc/operations.md. Backups hold keys of their own.`,
@@ -81,7 +82,7 @@ func confirmFlag(cmd *cobra.Command, into *string) {
 
 func (a *app) rotateCommand(kind, short, doing string) *cobra.Command {
 	in := api.NewRotation{Kind: kind}
-	cmd := &cobra.Command{Use: kind + " --confirm destroy", Short: short, Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: kind + " --confirm destroy --proposal ID", Short: short, Args: cobra.NoArgs}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.with(cmd, func(ctx context.Context, c *api.Client) error {
 			var begun api.RotationAnswer
@@ -98,6 +99,7 @@ func (a *app) rotateCommand(kind, short, doing string) *cobra.Command {
 		})
 	}
 	confirmFlag(cmd, &in.Confirm)
+	proposalFlag(cmd, &in.Proposal)
 	return cmd
 }
 
@@ -126,7 +128,7 @@ func (a *app) rotateRootCommand() *cobra.Command {
 	var transit, file string
 	var toFile bool
 	cmd := &cobra.Command{
-		Use:   "root --confirm destroy",
+		Use:   "root --confirm destroy --proposal ID",
 		Short: "Put the keys under a new root key, or move it to a KMS or to a file",
 		Long: `root makes a new root key under a passphrase, the old one or another: it is asked
 for, or taken from the file that --passphrase-file or else AZEKURA_PASSPHRASE_FILE
@@ -171,6 +173,7 @@ its key first, and this command wraps the keys under its newest version.`,
 	cmd.MarkFlagsMutuallyExclusive("recovery", "no-recovery")
 	cmd.MarkFlagsMutuallyExclusive("transit", "to-file")
 	confirmFlag(cmd, &in.Confirm)
+	proposalFlag(cmd, &in.Proposal)
 	return cmd
 }
 

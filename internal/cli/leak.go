@@ -31,16 +31,17 @@ func (a *app) leakCommand() *cobra.Command {
 func (a *app) leakIndexCommand() *cobra.Command {
 	var r api.LeakIndexRequest
 	cmd := &cobra.Command{
-		Use:   "index -o FILE --purpose P --case C --confirm open",
+		Use:   "index -o FILE --purpose P --case C --confirm open --proposal ID",
 		Short: "Make the index of keyed hashes that a scan looks things up in",
 		Long: `index opens every participant once, in all versions, against one set event, and
 writes an index of keyed hashes under a key made for the case. The file holds no
-text; without the case's key it tells nothing. Until approvals cover it, one person
-makes it: who has index and key can test guesses.`,
+text; without the case's key it tells nothing. It takes two
+people (azekura proposal draft leak-index): who has index and key can test guesses.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&r.Path, "output", "o", "", "the file to write")
 	cmd.Flags().StringVar(&r.Confirm, "confirm", "", "the word open")
+	proposalFlag(cmd, &r.Proposal)
 	whyFlags(cmd, &r.Reason)
 	a.tokenFlag(cmd)
 	_ = cmd.MarkFlagRequired("output") // the flag exists

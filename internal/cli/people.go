@@ -176,11 +176,12 @@ func (a *app) rejectsCommand() *cobra.Command {
 func (a *app) shredCommand() *cobra.Command {
 	var r api.ShredRequest
 	cmd := &cobra.Command{
-		Use:   "shred --ref REF --purpose P --case C --confirm destroy",
+		Use:   "shred --participant ID --purpose P --case C --confirm destroy --proposal ID",
 		Short: "Destroy one participant's data key, for good",
 		Long: `shred destroys the participant's data key. Their record can then be opened by no
 one who has only this installation, and they are found no more. What backups can
-still open is named. It can't be undone; until approvals exist, one person does it.`,
+still open is named. It can't be undone, and takes two people: azekura proposal draft
+shred. What they approve names the participant by id.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
@@ -200,6 +201,7 @@ still open is named. It can't be undone; until approvals exist, one person does 
 	}
 	whoFlags(cmd, &r.Whom, &r.Reason)
 	cmd.Flags().StringVar(&r.Confirm, "confirm", "", "the word destroy")
+	proposalFlag(cmd, &r.Proposal)
 	a.tokenFlag(cmd)
 	return cmd
 }

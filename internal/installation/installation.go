@@ -25,6 +25,7 @@ import (
 	"azekura/access/budget"
 	"azekura/access/device"
 	"azekura/access/signin"
+	"azekura/approval/desk"
 	"azekura/auditlog"
 	"azekura/cases"
 	"azekura/gate"
@@ -286,7 +287,9 @@ type Installation struct {
 	Budgets  *budget.Book
 	Register *register.Store
 	Gate     *gate.Gate
-	Rotator  *keyrotation.Rotator
+	// Desk is where proposals wait for two people.
+	Desk    *desk.Desk
+	Rotator *keyrotation.Rotator
 	// Witnesses asks those that cosign; nil where the settings name none.
 	Witnesses *client.Client
 	Jobs      *jobs.Runner
@@ -385,6 +388,7 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.Cases = cases.New(i.DB, i.Ring, i.Log, i.Access, rand.Reader)
 	i.Register = register.Open(i.DB, i.Ring, i.Log)
+	i.Desk = desk.New(i.Log, i.Config.Origin, func() []string { return i.Config.Approvers })
 	if err := i.Log.Authority(ctx, i.replay); err != nil {
 		return fmt.Errorf("rebuild what was granted from the log: %w", err)
 	}
@@ -424,7 +428,7 @@ func TradeMemoryForTime() (back func()) {
 
 // replay hands an event of authority to those whose state it is.
 func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e))
+	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e), i.Desk.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }

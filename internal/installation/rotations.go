@@ -2,9 +2,11 @@ package installation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"azekura/approval"
 	"azekura/auditlog"
 	keyrotation "azekura/keyring/rotation"
 
@@ -33,9 +35,19 @@ func (i *Installation) startRotator(ctx context.Context, keys *rootKeys, w wrapp
 	return err
 }
 
-// StartRotation begins to change the data or the index key, or goes on with it.
-func (i *Installation) StartRotation(ctx context.Context, kind string) (keyrotation.Rotation, error) {
-	at, err := i.Rotator.Start(ctx, kind)
+// StartRotation begins to change the data or the index key, by two people, or goes
+// on with what they approved.
+func (i *Installation) StartRotation(ctx context.Context, kind, proposal string) (keyrotation.Rotation, error) {
+	at, err := i.Rotator.Resume(ctx, kind)
+	if errors.Is(err, keyrotation.ErrNothing) {
+		var act rotateKey
+		if act, err = i.rotating(ctx, kind); err == nil {
+			err = i.decided(ctx, proposal, act, func(ctx context.Context, by approval.Approved) (err error) {
+				at, err = i.Rotator.StartBy(ctx, kind, by)
+				return err
+			})
+		}
+	}
 	if err != nil {
 		return at, err
 	}

@@ -148,7 +148,7 @@ func work(ctx context.Context, i *installation.Installation, kind, file string) 
 		if _, err := i.StartImport(ctx, file, rowfile.Options{}); err != nil {
 			return err
 		}
-		if _, err := i.StartRotation(ctx, kind); err != nil {
+		if _, err := i.StartRotation(ctx, kind, ""); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/keyring"
 	"azekura/keyring/root"
@@ -23,6 +24,8 @@ type RootOptions struct {
 	Recovery   string // an age recipient for a copy in a safe
 	NoRecovery bool   // there is to be no copy, though there was one
 	WorkFactor int
+	// By is what two people approved; it stands in the event that the change came about.
+	By approval.Approved
 }
 
 // RootChange tells what was done.
@@ -56,7 +59,7 @@ func (r *Rotator) ChangeRoot(ctx context.Context, o RootOptions) (done RootChang
 		return done, err
 	}
 	if o.Transit == nil && len(o.Passphrase) == 0 {
-		return r.moveRoot(ctx, r.Root)
+		return r.moveRoot(ctx, r.Root, o)
 	}
 	if err := root.Stage(r.Dir, o.Transit, root.FileOptions{Passphrase: o.Passphrase, Recovery: o.Recovery, WorkFactor: o.WorkFactor}); err != nil {
 		return done, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -69,7 +72,7 @@ func (r *Rotator) ChangeRoot(ctx context.Context, o RootOptions) (done RootChang
 	if err != nil {
 		return done, errors.Join(fmt.Errorf("%w: %w", ErrInvalid, err), root.Discard(r.Dir))
 	}
-	if done, err = r.moveRoot(ctx, w); err != nil {
+	if done, err = r.moveRoot(ctx, w, o); err != nil {
 		return done, errors.Join(err, r.undoRoot(ctx, w))
 	}
 	// From here on the new one is the root key, wherever its files are.
@@ -103,7 +106,7 @@ func (r *Rotator) checkRoot(o RootOptions) error {
 
 // moveRoot puts the domain keys under another root key, with the event that tells
 // of it.
-func (r *Rotator) moveRoot(ctx context.Context, to wrapping.Wrapper) (done RootChange, err error) {
+func (r *Rotator) moveRoot(ctx context.Context, to wrapping.Wrapper, o RootOptions) (done RootChange, err error) {
 	if done.From, err = r.Root.KeyId(ctx); err != nil {
 		return done, err
 	}
@@ -132,6 +135,12 @@ func (r *Rotator) moveRoot(ctx context.Context, to wrapping.Wrapper) (done RootC
 		return done, fmt.Errorf("put the domain keys under the new root key: %w", err)
 	}
 	event.Outcome = "ok"
+	if note := o.By.Note(); note != "" {
+		if event.Detail, err = json.Marshal(map[string]string{"from": done.From, "to": done.To, "approval": note}); err != nil {
+			tx.Rollback()
+			return done, err
+		}
+	}
 	if _, err = r.Log.Record(ctx, auditlog.Entry{Events: []auditlog.Event{event}, Tx: tx}); err != nil && keyring.Fits(ctx, r.DB, to) == nil {
 		err = nil // it was committed, and only the answer is missing
 	}

@@ -29,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/gate"
 	"azekura/internal/db"
@@ -67,6 +68,8 @@ var (
 	ErrKeys = errors.New("the table keyring_key doesn't hold the keys of which the log tells: somebody put rows in or took some out; put it back from the newest copy")
 	// ErrInvalid means that a rotation was asked for that can't be.
 	ErrInvalid = errors.New("the key can't be changed so")
+	// ErrNothing means that no change of that key was begun.
+	ErrNothing = errors.New("no change of that key is under way")
 )
 
 // Parts are what a rotation works on.
@@ -223,6 +226,7 @@ type Rotation struct {
 	Finished bool      `json:"finished"`
 	Failure  string    `json:"failure,omitempty" doc:"why it stopped; ask for it again once that is mended"`
 	at       []byte
+	approval string // the note that begins it, for its first event
 }
 
 const columns = "SELECT rotation_id, kind, from_epoch, to_epoch, stage, done, total, started_us, finished_us, failure, at FROM keyring_rotation "
@@ -262,6 +266,21 @@ func (r *Rotator) Unfinished(ctx context.Context) (Rotation, bool, error) { retu
 // Start begins to change the data or the index key, or finds that it is under
 // way. Run does the work.
 func (r *Rotator) Start(ctx context.Context, kind string) (Rotation, error) {
+	return r.start(ctx, kind, approval.Approved{}, true)
+}
+
+// StartBy is Start by what two people approved, which stands in the event that
+// begins it.
+func (r *Rotator) StartBy(ctx context.Context, kind string, by approval.Approved) (Rotation, error) {
+	return r.start(ctx, kind, by, true)
+}
+
+// Resume goes on with a change of a key that was begun, and begins none.
+func (r *Rotator) Resume(ctx context.Context, kind string) (Rotation, error) {
+	return r.start(ctx, kind, approval.Approved{}, false)
+}
+
+func (r *Rotator) start(ctx context.Context, kind string, by approval.Approved, begin bool) (Rotation, error) {
 	if kind != Data && kind != Index {
 		return Rotation{}, fmt.Errorf("%w: the kinds are %s and %s", ErrInvalid, Data, Index)
 	}
@@ -279,9 +298,11 @@ func (r *Rotator) Start(ctx context.Context, kind string) (Rotation, error) {
 	case busy:
 		at.Failure = ""
 		return at, r.fail(ctx, at.ID, nil)
+	case !begin:
+		return at, ErrNothing
 	}
 	state := r.Ring.State()
-	at = Rotation{Kind: kind, From: state.Data, Stage: stageWrap, Started: r.Log.Now()}
+	at = Rotation{Kind: kind, From: state.Data, Stage: stageWrap, Started: r.Log.Now(), approval: by.Note()}
 	if kind == Index {
 		at.From, at.Stage = state.Index, stageBuild
 		if err := r.Register.EmptyIndex(ctx, at.From+1); err != nil {
@@ -330,7 +351,11 @@ func (r *Rotator) destroy(ctx context.Context, at *Rotation, outcome, next strin
 // step commits rows with an event that tells of them, while nothing of the
 // register is changed, and then makes the keys in memory those of the database.
 func (r *Rotator) step(ctx context.Context, at Rotation, outcome string, rows func(tx db.Tx) error, w wrapping.Wrapper) error {
-	detail, err := json.Marshal(map[string]int64{"rotation": at.ID, "from": at.From, "to": at.To, "participants": at.Done})
+	says := map[string]any{"rotation": at.ID, "from": at.From, "to": at.To, "participants": at.Done}
+	if at.approval != "" {
+		says["approval"] = at.approval
+	}
+	detail, err := json.Marshal(says)
 	if err != nil {
 		return err
 	}

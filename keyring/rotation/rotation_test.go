@@ -42,7 +42,7 @@ func TestUnderLoad(t *testing.T) {
 					if _, err := i.StartImport(t.Context(), file, rowfile.Options{}); err != nil {
 						return err
 					}
-					at, err := i.StartRotation(t.Context(), kind)
+					at, err := i.StartRotation(t.Context(), kind, "")
 					if err != nil {
 						return err
 					}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"azekura/approval/desk"
+	"azekura/internal/installation"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// maxProposal bounds a body that holds a proposal's file, in bytes; the file
+// itself is bounded by package approval.
+const maxProposal = 64 << 10
+
+// NewProposal asks for a proposal's text.
+type NewProposal struct {
+	Kind        string `json:"kind" enum:"rotate-root,rotate-data,rotate-index,shred,leak-index"`
+	Participant string `json:"participant,omitempty" maxLength:"36" doc:"of shred: the participant's id"`
+	Purpose     string `json:"purpose,omitempty" maxLength:"32" doc:"of shred and leak-index"`
+	Case        string `json:"case,omitempty" maxLength:"64" doc:"of shred and leak-index"`
+	Hours       int64  `json:"hours" minimum:"1" maximum:"336" doc:"how long it may wait"`
+}
+
+// ProposalFile is a proposal, with the signatures that it bears.
+type ProposalFile struct {
+	File string `json:"file" maxLength:"24576" doc:"the proposal's text, and below it its signatures (C2SP signed-note)"`
+}
+
+// Proposals are all that the server knows of.
+type Proposals struct {
+	Proposals []desk.Item `json:"proposals"`
+}
+
+type proposalByID struct {
+	Auth
+	ID string `path:"id" maxLength:"32"`
+}
+
+func (s *Server) addProposals(api huma.API) {
+	post(s, api, "/proposals/draft", "draft-proposal", "The text of a proposal, to be signed", true, s.draftProposal)
+	get(s, api, "/proposals", "list-proposals", "The proposals that wait, and what became of others", true, func(_ context.Context, in *struct{ Auth }) (*body[Proposals], error) {
+		if _, err := s.session(in.Auth); err != nil {
+			return nil, err
+		}
+		return &body[Proposals]{Proposals{s.inst.Desk.List()}}, nil
+	})
+	get(s, api, "/proposals/{id}", "show-proposal", "One proposal, in words", true, func(_ context.Context, in *proposalByID) (*body[desk.Item], error) {
+		if _, err := s.session(in.Auth); err != nil {
+			return nil, err
+		}
+		item, err := s.inst.Desk.Show(in.ID)
+		return &body[desk.Item]{item}, err
+	})
+	submit := huma.Operation{OperationID: "submit-proposal", Method: "POST", Path: "/proposals", MaxBodyBytes: maxProposal,
+		Summary: "Bring a signed proposal, or a consent from another device", Security: []map[string][]string{{"session": {}}}}
+	huma.Register(api, submit, func(ctx context.Context, in *staffInput[ProposalFile]) (*body[desk.Item], error) {
+		ctx, cancel := context.WithTimeout(ctx, maxWait)
+		defer cancel()
+		out, err := seenThrough(s, s.submitProposal)(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+	post(s, api, "/proposals/{id}/withdraw", "withdraw-proposal", "Take one's own proposal back", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
+		session, err := s.session(in.Auth)
+		if err != nil {
+			return nil, err
+		}
+		item, err := s.inst.Desk.Withdraw(ctx, session, in.ID)
+		return &body[desk.Item]{item}, err
+	}))
+	post(s, api, "/proposals/{id}/refuse", "refuse-proposal", "End another's proposal", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
+		session, err := s.session(in.Auth)
+		if err != nil {
+			return nil, err
+		}
+		item, err := s.inst.Desk.Refuse(ctx, session, in.ID)
+		return &body[desk.Item]{item}, err
+	}))
+}
+
+func (s *Server) draftProposal(ctx context.Context, in *staffInput[NewProposal]) (*body[ProposalFile], error) {
+	session, err := s.session(in.Auth)
+	if err != nil {
+		return nil, err
+	}
+	r := in.Body
+	file, err := s.inst.Propose(ctx, installation.Draft{Kind: r.Kind, Participant: r.Participant, Purpose: r.Purpose, Case: r.Case,
+		By: session.Staff(), Life: time.Duration(r.Hours) * time.Hour})
+	return &body[ProposalFile]{ProposalFile{string(file)}}, err
+}
+
+func (s *Server) submitProposal(ctx context.Context, in *staffInput[ProposalFile]) (*body[desk.Item], error) {
+	session, err := s.session(in.Auth)
+	if err != nil {
+		return nil, err
+	}
+	item, err := s.inst.Desk.Submit(ctx, session, []byte(in.Body.File))
+	return &body[desk.Item]{item}, err
+}
