@@ -281,3 +281,69 @@ func TestOneKeyTwice(t *testing.T) {
 		}
 	}
 }
+
+// whole is an act of a drawn text and number.
+type whole struct {
+	What string `json:"what"`
+	N    int64  `json:"n"`
+	kind string
+}
+
+func (w whole) Kind() string  { return w.kind }
+func (w whole) Words() string { return "What: " + w.What + ".\n" }
+
+// TestCoversOnlyWhatIsDone: of an act, of its kind, its log, its size, its expiry
+// and the order of its lines, none can differ from what both signed.
+func TestCoversOnlyWhatIsDone(t *testing.T) {
+	a, av := person(t, "hanako")
+	b, bv := person(t, "jiro")
+	kinds := []string{"freeze", "shred", "rotate-data"}
+	rapid.Check(t, func(r *rapid.T) {
+		text := rapid.StringMatching(`[a-zあ-ん ]{1,12}x`)
+		draw := func(label string) (whole, string) {
+			return whole{text.Draw(r, label), rapid.Int64Range(0, 3).Draw(r, label+" n"), rapid.SampledFrom(kinds).Draw(r, label+" kind")},
+				rapid.SampledFrom([]string{"example/log", "example/log/2"}).Draw(r, label+" log")
+		}
+		act, log := draw("approved")
+		p, err := approval.Propose(act, log, 28, "op-1", now, time.Hour)
+		if err != nil {
+			r.Fatal(err)
+		}
+		both := signed(t, p.Text(), a, b)
+		ok, err := approval.Check(both, []string{av, bv}, now)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if err := ok.Covers(log, act); err != nil {
+			r.Fatal(err)
+		}
+		if other, on := draw("done"); (other != act || on != log) && ok.Covers(on, other) == nil {
+			r.Fatalf("%v on %s covers %v on %s", act, log, other, on)
+		}
+		signatures := both[len(p.Text()):]
+		for name, change := range map[string]func(p *approval.Proposal){
+			"size":    func(p *approval.Proposal) { p.Size += rapid.Int64Range(1, 9).Draw(r, "size") },
+			"expiry":  func(p *approval.Proposal) { p.Expires = p.Expires.Add(time.Second) },
+			"made":    func(p *approval.Proposal) { p.Made = p.Made.Add(-time.Second) },
+			"kind":    func(p *approval.Proposal) { p.Kind += "s" },
+			"log":     func(p *approval.Proposal) { p.Log += "s" },
+			"by":      func(p *approval.Proposal) { p.By += "s" },
+			"nonce":   func(p *approval.Proposal) { p.Nonce = strings.Repeat("0", 32) },
+			"words":   func(p *approval.Proposal) { p.Words += "And all else.\n" },
+			"order":   func(p *approval.Proposal) { p.Body = []byte(`{"n":1,"what":"x"}`) },
+			"nothing": nil,
+		} {
+			other := p
+			if change != nil {
+				change(&other)
+			}
+			_, err := approval.Check(append(other.Text(), signatures...), []string{av, bv}, now)
+			if (err == nil) != (change == nil) {
+				r.Fatalf("%s: %v", name, err)
+			}
+		}
+	})
+	if approval.Approved.Covers(approval.Approved{}, "example/log", whole{kind: "freeze"}) == nil {
+		t.Error("the zero value covers something")
+	}
+}
