@@ -39,21 +39,21 @@ type proposalByID struct {
 }
 
 func (s *Server) addProposals(api huma.API) {
-	post(s, api, "/proposals/draft", "draft-proposal", "The text of a proposal, to be signed", true, s.draftProposal)
-	get(s, api, "/proposals", "list-proposals", "The proposals that wait, and what became of others", true, func(_ context.Context, in *struct{ Auth }) (*body[Proposals], error) {
+	post(s, api, "/v1/proposals/draft", "draft-proposal", "The text of a proposal, to be signed", true, s.draftProposal)
+	get(s, api, "/v1/proposals", "list-proposals", "The proposals that wait, and what became of others", true, func(_ context.Context, in *struct{ Auth }) (*body[Proposals], error) {
 		if _, err := s.session(in.Auth); err != nil {
 			return nil, err
 		}
 		return &body[Proposals]{Proposals{s.inst.Desk.List()}}, nil
 	})
-	get(s, api, "/proposals/{id}", "show-proposal", "One proposal, in words", true, func(_ context.Context, in *proposalByID) (*body[desk.Item], error) {
+	get(s, api, "/v1/proposals/{id}", "show-proposal", "One proposal, in words", true, func(_ context.Context, in *proposalByID) (*body[desk.Item], error) {
 		if _, err := s.session(in.Auth); err != nil {
 			return nil, err
 		}
 		item, err := s.inst.Desk.Show(in.ID)
 		return &body[desk.Item]{item}, err
 	})
-	submit := huma.Operation{OperationID: "submit-proposal", Method: "POST", Path: "/proposals", MaxBodyBytes: maxProposal,
+	submit := huma.Operation{OperationID: "submit-proposal", Method: "POST", Path: "/v1/proposals", MaxBodyBytes: maxProposal,
 		Summary: "Bring a signed proposal, or a consent from another device", Security: []map[string][]string{{"session": {}}}}
 	huma.Register(api, submit, func(ctx context.Context, in *staffInput[ProposalFile]) (*body[desk.Item], error) {
 		ctx, cancel := context.WithTimeout(ctx, maxWait)
@@ -64,7 +64,7 @@ func (s *Server) addProposals(api huma.API) {
 		}
 		return out, nil
 	})
-	post(s, api, "/proposals/{id}/withdraw", "withdraw-proposal", "Take one's own proposal back", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
+	post(s, api, "/v1/proposals/{id}/withdraw", "withdraw-proposal", "Take one's own proposal back", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
 		session, err := s.session(in.Auth)
 		if err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (s *Server) addProposals(api huma.API) {
 		item, err := s.inst.Desk.Withdraw(ctx, session, in.ID)
 		return &body[desk.Item]{item}, err
 	}))
-	post(s, api, "/proposals/{id}/refuse", "refuse-proposal", "End another's proposal", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
+	post(s, api, "/v1/proposals/{id}/refuse", "refuse-proposal", "End another's proposal", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
 		session, err := s.session(in.Auth)
 		if err != nil {
 			return nil, err

@@ -142,6 +142,9 @@ func (a *app) approverCommand() *cobra.Command {
 			for _, vkey := range c.Approvers {
 				fmt.Fprintln(cmd.OutOrStdout(), vkey)
 			}
+			if len(c.Approvers) < approval.Needed {
+				fmt.Fprintln(cmd.ErrOrStderr(), "Fewer than two are enrolled: what can't be undone is refused until there are two.")
+			}
 			return nil
 		}}
 	cmd.AddCommand(create, add, list)

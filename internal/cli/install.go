@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"azekura/api"
+	"azekura/approval"
 	"azekura/internal/db"
 	"azekura/internal/installation"
 	"azekura/keyring/root"
@@ -16,6 +17,7 @@ import (
 func (a *app) initCommand() *cobra.Command {
 	var o installation.CreateOptions
 	var transit string
+	var approvers []string
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make an installation: keys, tables, audit log",
@@ -24,9 +26,17 @@ in the file that AZEKURA_PASSPHRASE_FILE names), the tables, the audit log and i
 signer.
 
 Give --recovery an age recipient whose identity lies in a safe: without it a lost
-passphrase is a lost register.`,
+passphrase is a lost register.
+
+Give --approver twice, with the lines that azekura approver new printed for two
+people, each on their own PC: what can't be undone (changing a key, shredding, a leak
+scan's index, ending a log) takes the two of them, and is refused until they are
+enrolled. Later azekura approver add enrols them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := enrollable(approvers); err != nil {
+				return err
+			}
 			ask := newAsker(cmd)
 			if err := errors.Join(ask.fill("URL of the database", &o.Database), ask.fill("URL of the database for its tables' owner", &o.Owner)); err != nil {
 				return err
@@ -62,6 +72,14 @@ passphrase is a lost register.`,
 			if o.Recovery == "" && o.Transit == nil {
 				fmt.Fprintln(w, "There is no recovery copy of the root key: a lost passphrase is a lost register.")
 			}
+			for _, vkey := range approvers {
+				if _, err := installation.AddApprover(cmd.Context(), a.dir, vkey, nil); err != nil {
+					return fmt.Errorf("the installation is made, but enrolling an approver failed (azekura approver add goes on): %w", err)
+				}
+			}
+			if len(approvers) < approval.Needed {
+				fmt.Fprintln(w, "Fewer than two approvers are enrolled: changing a key, shredding, a leak scan's index and ending the log are refused until there are two (azekura approver new, azekura approver add).")
+			}
 			fmt.Fprintln(w, "Next: azekura serve, and in another terminal azekura staff add, azekura device add, azekura session open.")
 			return nil
 		},
@@ -73,8 +91,24 @@ passphrase is a lost register.`,
 	f.StringVar(&o.Operator, "operator", "", "an age recipient that rejected rows are encrypted to; without it a key pair is made")
 	f.StringVar(&o.Incident, "incident", "", "an age recipient that mirrors of the audit log are encrypted to; without it a key pair is made")
 	f.StringVar(&o.Origin, "origin", "", "the audit log's name for ever, such as log.example.go.jp/azekura; without it a random one")
+	f.StringArrayVar(&approvers, "approver", nil, "an approver's public key, from azekura approver new; give it for two people")
 	f.StringVar(&transit, "transit", "", "a JSON file with a remote KMS's settings, in place of a passphrase; see doc/operations.md")
 	return cmd
+}
+
+// enrollable refuses approvers that can't be enrolled, before anything is made. A
+// third takes the approval of the first two.
+func enrollable(approvers []string) (err error) {
+	if len(approvers) > approval.Needed {
+		return errors.New("init enrols two approvers; a further one takes their approval: azekura approver add")
+	}
+	var list []string
+	for _, vkey := range approvers {
+		if list, err = approval.Enrol(list, vkey); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *app) root(o *installation.CreateOptions, transit string) error {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"azekura/api"
+	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/internal/cli"
 	"azekura/internal/db"
@@ -68,6 +69,7 @@ func TestScripts(t *testing.T) {
 			"await-url":   awaitURL,
 			"hold":        hold,
 			"release":     release,
+			"two-decide":  twoDecide,
 		},
 	})
 }
@@ -118,6 +120,33 @@ func awaitHeld(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no process opens the installation")
 		}
 	}
+}
+
+// twoDecide brings a proposal and the consent to it, as keys.txt shows step by step:
+// of staff members in token and token2, by hanako.key and jiro.key. It sets PROPOSAL.
+func twoDecide(ts *testscript.TestScript, neg bool, args []string) {
+	sign := func(path, key string) {
+		raw, err := os.ReadFile(ts.MkAbs(key))
+		ts.Check(err)
+		signer, err := approval.OpenKey(raw, nil)
+		ts.Check(err)
+		file, err := os.ReadFile(path)
+		ts.Check(err)
+		file, err = approval.Sign(file, signer, time.Now())
+		ts.Check(err)
+		ts.Check(os.WriteFile(path, file, 0o600))
+	}
+	path := ts.MkAbs("decided." + args[0])
+	ts.Check(ts.Exec("azekura", append([]string{"proposal", "draft", "-o", path, "--token-file", "token"}, args...)...))
+	for n, key := range []string{"hanako.key", "jiro.key"} {
+		sign(path, key)
+		ts.Check(ts.Exec("azekura", "proposal", "submit", path, "--token-file", []string{"token", "token2"}[n]))
+	}
+	raw, err := os.ReadFile(path)
+	ts.Check(err)
+	p, _, err := approval.Read(raw)
+	ts.Check(err)
+	ts.Setenv("PROPOSAL", p.Nonce)
 }
 
 // hold has this process hold AZEKURA_DIR, as one that hangs at its start would.

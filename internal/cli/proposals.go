@@ -47,7 +47,7 @@ rotate-root, rotate-data and rotate-index (a change of a key), shred (--particip
 			r.Kind, r.Hours = args[0], int64(life/time.Hour)
 			return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 				var made api.ProposalFile
-				if err := c.Do(ctx, http.MethodPost, "/proposals/draft", r, &made); err != nil {
+				if err := c.Do(ctx, http.MethodPost, "/v1/proposals/draft", r, &made); err != nil {
 					return err
 				}
 				d := decision{propose: out}
@@ -76,7 +76,7 @@ func (a *app) submitCommand() *cobra.Command {
 			}
 			return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 				var item desk.Item
-				if err := c.Do(ctx, http.MethodPost, "/proposals", api.ProposalFile{File: string(file)}, &item); err != nil {
+				if err := c.Do(ctx, http.MethodPost, "/v1/proposals", api.ProposalFile{File: string(file)}, &item); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "Proposal %s is %s (event %d).\n", item.ID, item.State, item.Event)
@@ -94,7 +94,7 @@ func (a *app) proposalsCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 			var all api.Proposals
-			if err := c.Do(ctx, http.MethodGet, "/proposals", nil, &all); err != nil {
+			if err := c.Do(ctx, http.MethodGet, "/v1/proposals", nil, &all); err != nil {
 				return err
 			}
 			return print(cmd, *asJSON, all, func(w io.Writer) {
@@ -115,7 +115,7 @@ func (a *app) showProposalCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 			var item desk.Item
-			if err := c.Do(ctx, http.MethodGet, "/proposals/"+url.PathEscape(args[0]), nil, &item); err != nil {
+			if err := c.Do(ctx, http.MethodGet, "/v1/proposals/"+url.PathEscape(args[0]), nil, &item); err != nil {
 				return err
 			}
 			if out != "" {
@@ -145,7 +145,7 @@ func (a *app) endProposalCommand(how, short string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 				var item desk.Item
-				if err := c.Do(ctx, http.MethodPost, "/proposals/"+url.PathEscape(args[0])+"/"+how, nil, &item); err != nil {
+				if err := c.Do(ctx, http.MethodPost, "/v1/proposals/"+url.PathEscape(args[0])+"/"+how, nil, &item); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "Proposal %s is %s (event %d).\n", item.ID, item.State, item.Event)

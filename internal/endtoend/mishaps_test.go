@@ -165,18 +165,9 @@ func decided(t *testing.T, path string, keys []note.Signer) {
 func TestChainKilled(t *testing.T) {
 	eachEngine(t, 50, func(t *testing.T, a *agency) {
 		rnd := chance(t)
-		var keys []note.Signer
-		for _, name := range []string{"hanako", "jiro"} {
-			file, vkey, err := approval.NewKey(name, nil, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			key, err := approval.OpenKey(file, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+		keys, public := approvers(t)
+		for _, vkey := range public {
 			a.must(t, "approver", "add", vkey)
-			keys = append(keys, key)
 		}
 		token := a.token(t, 0)
 		var killed, done int

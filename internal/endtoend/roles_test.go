@@ -55,8 +55,9 @@ func TestTwoRoles(t *testing.T) {
 		}
 		return string(out)
 	}
+	keys, public := approvers(t)
 	// The URLs hold passwords, so they are asked for and stand in no argument.
-	say(as("azekura_app", "a")+as("azekura_owner", "o"), "init", "--db", "-", "--owner-db", "-")
+	say(as("azekura_app", "a")+as("azekura_owner", "o"), "init", "--db", "-", "--owner-db", "-", "--approver", public[0], "--approver", public[1])
 	a.must(t, "staff", "add", "s-1")
 	a.must(t, "device", "add", "pc-0")
 	a.must(t, "participants", "import", insttest.File(t, insttest.CSV(t, 7, 20)))
@@ -67,7 +68,18 @@ func TestTwoRoles(t *testing.T) {
 	if out := say(a.people[3].Ref+"\n", append([]string{"read", "--ref", "-", "--fields", "name"}, why...)...); !strings.Contains(out, a.people[3].Name) {
 		t.Error("the read doesn't show whom it is of")
 	}
-	out := a.must(t, append([]string{"participants", "shred", "--ref", a.people[4].Ref, "--confirm", "destroy"}, why...)...)
+	a.must(t, "staff", "add", "s-2", "--role", "supervisor")
+	a.must(t, "device", "add", "pc-1")
+	token2 := filepath.Join(home, "token2")
+	a.must(t, "session", "open", "--staff", "s-2", "--device", "pc-1", "--save", token2)
+	id := participantID.FindString(a.must(t, append([]string{"read", "--ref", a.people[4].Ref, "--fields", "name", "--json"}, why...)...))
+	proposal := filepath.Join(home, "proposal")
+	a.must(t, append([]string{"proposal", "draft", "shred", "-o", proposal, "--participant", id}, why...)...)
+	decided(t, proposal, keys[:1])
+	a.must(t, "proposal", "submit", proposal, "--token-file", token)
+	decided(t, proposal, keys[1:])
+	brought := a.must(t, "proposal", "submit", proposal, "--token-file", token2)
+	out := a.must(t, append([]string{"participants", "shred", "--participant", id, "--confirm", "destroy", "--proposal", strings.Fields(brought)[1]}, why...)...)
 	if strings.Contains(out, "Look to this") {
 		t.Errorf("something remains of the shredded key: %s", out)
 	}
