@@ -14,9 +14,12 @@ import (
 )
 
 // staffOperations are all that the network offers; whoever adds one adds it here.
-var staffOperations = []string{"POST /v1/budget/grant", "POST /v1/cases", "POST /v1/cases/assign", "POST /v1/cases/close", "POST /v1/cases/identify", "POST /v1/cases/list",
-	"POST /v1/cases/note", "POST /v1/cases/reopen", "POST /v1/cases/show", "POST /v1/cases/task", "POST /v1/cases/wait", "POST /v1/change", "POST /v1/check", "POST /v1/contain", "POST /v1/log/complete", "POST /v1/log/export",
-	"POST /v1/read", "POST /v1/search", "POST /v1/step-up/end"}
+var staffOperations = []string{
+	"GET /v1/proposals", "GET /v1/proposals/{id}", "POST /v1/budget/grant", "POST /v1/cases", "POST /v1/cases/assign", "POST /v1/cases/close", "POST /v1/cases/identify", "POST /v1/cases/list",
+	"POST /v1/cases/note", "POST /v1/cases/reopen", "POST /v1/cases/show", "POST /v1/cases/task", "POST /v1/cases/wait", "POST /v1/change", "POST /v1/check", "POST /v1/contain",
+	"POST /v1/log/complete", "POST /v1/log/export", "POST /v1/proposals", "POST /v1/proposals/draft", "POST /v1/proposals/{id}/refuse", "POST /v1/proposals/{id}/withdraw", "POST /v1/read", "POST /v1/search",
+	"POST /v1/step-up/end",
+}
 
 var operatorOperations = []string{
 	"GET /operator/budgets", "GET /operator/budgets/history", "GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/keys", "GET /operator/keys/rotations/{id}", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",

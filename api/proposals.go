@@ -35,7 +35,7 @@ type Proposals struct {
 
 type proposalByID struct {
 	Auth
-	ID string `path:"id" maxLength:"32"`
+	ID string `path:"id" pattern:"^[0-9a-f]{32}$" doc:"the proposal's id"`
 }
 
 func (s *Server) addProposals(api huma.API) {
