@@ -30,6 +30,9 @@ type Runner struct {
 	insert func(ctx context.Context, args river.JobArgs) error
 	daily  func(job *river.PeriodicJob) error
 	stop   func(ctx context.Context) error
+	atWork *atWork
+	// patience is how long Stop waits for the engine, once no job runs.
+	patience time.Duration
 }
 
 // Start prepares River's tables and starts working.
@@ -94,10 +97,11 @@ func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], 
 	if _, err := d.Exec(ctx, unfinished); err != nil {
 		return nil, fmt.Errorf("take up the jobs of the process before: %w", err)
 	}
+	working := &atWork{}
 	client, err := river.NewClient(driver, &river.Config{
 		Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
 		Workers:    workers,
-		Middleware: []rivertype.Middleware{&guarding{Guard: guard}},
+		Middleware: []rivertype.Middleware{working, &guarding{Guard: guard}},
 		// A long job ends when it is done; a dead process's jobs are taken up again.
 		JobTimeout:           -1,
 		RescueStuckJobsAfter: time.Hour,
@@ -119,7 +123,9 @@ func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], 
 			_, err := client.PeriodicJobs().AddSafely(job)
 			return err
 		},
-		stop: client.StopAndCancel,
+		stop:     client.StopAndCancel,
+		atWork:   working,
+		patience: patience,
 	}, nil
 }
 
@@ -142,6 +148,3 @@ func (r *Runner) Daily(name string, at river.PeriodicSchedule, due func() river.
 	}
 	return nil
 }
-
-// Stop ends the running jobs where they are; they are taken up at the next start.
-func (r *Runner) Stop(ctx context.Context) error { return r.stop(ctx) }
