@@ -40,14 +40,14 @@ type proposalByID struct {
 
 func (s *Server) addProposals(api huma.API) {
 	post(s, api, "/v1/proposals/draft", "draft-proposal", "The text of a proposal, to be signed", true, s.draftProposal)
-	get(s, api, "/v1/proposals", "list-proposals", "The proposals that wait, and what became of others", true, func(_ context.Context, in *struct{ Auth }) (*body[Proposals], error) {
-		if _, err := s.session(in.Auth); err != nil {
+	get(s, api, "/v1/proposals", "list-proposals", "The proposals that wait, and what became of others", true, func(ctx context.Context, in *struct{ Auth }) (*body[Proposals], error) {
+		if _, err := s.session(ctx, in.Auth); err != nil {
 			return nil, err
 		}
 		return &body[Proposals]{Proposals{s.inst.Desk.List()}}, nil
 	})
-	get(s, api, "/v1/proposals/{id}", "show-proposal", "One proposal, in words", true, func(_ context.Context, in *proposalByID) (*body[desk.Item], error) {
-		if _, err := s.session(in.Auth); err != nil {
+	get(s, api, "/v1/proposals/{id}", "show-proposal", "One proposal, in words", true, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
+		if _, err := s.session(ctx, in.Auth); err != nil {
 			return nil, err
 		}
 		item, err := s.inst.Desk.Show(in.ID)
@@ -65,7 +65,7 @@ func (s *Server) addProposals(api huma.API) {
 		return out, nil
 	})
 	post(s, api, "/v1/proposals/{id}/withdraw", "withdraw-proposal", "Take one's own proposal back", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
-		session, err := s.session(in.Auth)
+		session, err := s.session(ctx, in.Auth)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +73,7 @@ func (s *Server) addProposals(api huma.API) {
 		return &body[desk.Item]{item}, err
 	}))
 	post(s, api, "/v1/proposals/{id}/refuse", "refuse-proposal", "End another's proposal", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
-		session, err := s.session(in.Auth)
+		session, err := s.session(ctx, in.Auth)
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +83,7 @@ func (s *Server) addProposals(api huma.API) {
 }
 
 func (s *Server) draftProposal(ctx context.Context, in *staffInput[NewProposal]) (*body[ProposalFile], error) {
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (s *Server) draftProposal(ctx context.Context, in *staffInput[NewProposal])
 }
 
 func (s *Server) submitProposal(ctx context.Context, in *staffInput[ProposalFile]) (*body[desk.Item], error) {
-	session, err := s.session(in.Auth)
+	session, err := s.session(ctx, in.Auth)
 	if err != nil {
 		return nil, err
 	}
