@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/cedar-policy/cedar-go"
 )
@@ -21,8 +22,9 @@ type Request struct {
 	Workday      bool
 }
 
-// Decision is what the policies said. Policies are those that permitted or forbade;
-// where none permitted it is empty, and Missing tells what alone would have sufficed.
+// Decision is what the policies said. Policies are those that decided: the permits
+// where it is allowed, the forbids where one or more forbade, and none where nothing
+// permitted. Callers don't write into it: it is remembered.
 type Decision struct {
 	Allowed  bool
 	Policies []Words
@@ -30,23 +32,60 @@ type Decision struct {
 	Missing  []Missing
 }
 
-// Missing is one attribute that, changed to this, would have let the request pass.
+// Missing is what, had it been so and all else as it was, these policies would have
+// permitted. It says nothing of what else the case and the budgets ask for.
 type Missing struct {
 	En, Ja string
 }
+
+// key is a request as a map finds it.
+type key struct {
+	role, office, action, purpose, fields string
+	kind, state, caseOffice               string
+	level, minute                         int
+	named, assigned, workday              bool
+}
+
+// maxSeen bounds what a set remembers. Past it all is forgotten: the minute is part
+// of a request, so what was remembered is mostly past.
+const maxSeen = 4096
 
 var (
 	who  = cedar.NewEntityUID("Staff", "asker")
 	what = cedar.NewEntityUID("Participant", "asked")
 )
 
-// Decide asks the policies. What can't be evaluated refuses.
+// Decide asks the policies. What can't be evaluated refuses. A refusal costs some
+// dozens of evaluations, for what is missing, the first time it is given.
 func (s *Set) Decide(r Request) Decision {
-	d := s.ask(r)
-	if !d.Allowed {
+	k := r.key()
+	s.mu.Lock()
+	d, ok := s.seen[k]
+	s.mu.Unlock()
+	if ok {
+		return d
+	}
+	if d = s.ask(r); !d.Allowed {
 		d.Missing = s.nearest(r)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.seen) >= maxSeen {
+		clear(s.seen)
+	}
+	s.seen[k] = d
 	return d
+}
+
+// key tells requests apart by all that the policies see of them.
+func (r Request) key() key {
+	var b []byte
+	for _, f := range r.Fields {
+		b = strconv.AppendInt(b, int64(len(f)), 10)
+		b = append(append(b, ':'), f...)
+	}
+	return key{r.Role, r.Office, r.Action, r.Purpose, string(b), r.Kind, r.State, r.CaseOffice,
+		r.Level, r.Minute, r.Case, r.Assigned, r.Workday}
 }
 
 func (s *Set) ask(r Request) Decision {
@@ -80,52 +119,69 @@ func (r Request) context() cedar.Record {
 		"workday": cedar.Boolean(r.Workday)})
 }
 
-// nearest asks again with one thing at a time as it might have been. It tells what
-// the policies answered to that, and guesses nothing; two things missing at once
-// give an empty answer.
+// change is one thing that might have been otherwise.
+type change struct {
+	Missing
+	with func(*Request)
+}
+
+// kinds are the kinds that a case may be of.
+var kinds = []string{"call", "visit", "letter", "application", "death", "merge", "representative", "review"}
+
+// nearest asks again with one thing as it might have been, and, where no single one
+// suffices, with two. It tells what the policies answered to that and guesses nothing.
 func (s *Set) nearest(r Request) (missing []Missing) {
-	try := func(with Request, en, ja string) bool {
-		if !s.ask(with).Allowed {
-			return false
-		}
-		missing = append(missing, Missing{En: en, Ja: ja})
-		return true
-	}
-	if !r.Case {
+	all := r.changes()
+	for _, c := range all {
 		with := r
-		with.Case, with.State, with.Assigned, with.CaseOffice = true, "open", true, r.Office
-		for level := r.Level; level <= 3; level++ {
-			with.Level = level
-			if try(with, "an open case that is assigned to you, with identification of level "+digit(level), "自分に割り当てられた受付中の案件と、レベル"+digit(level)+"の本人確認") {
-				return missing
+		if c.with(&with); s.ask(with).Allowed {
+			missing = append(missing, c.Missing)
+		}
+	}
+	if len(missing) > 0 {
+		return missing
+	}
+	for i, a := range all {
+		for _, b := range all[i+1:] {
+			one, other, both := r, r, r
+			a.with(&one)
+			b.with(&other)
+			a.with(&both)
+			b.with(&both)
+			// Two that set the same thing aren't a pair: the second is alone.
+			if both.key() != one.key() && both.key() != other.key() && s.ask(both).Allowed {
+				missing = append(missing, Missing{En: a.En + ", and " + b.En, Ja: a.Ja + "、および" + b.Ja})
 			}
 		}
-	}
-	for level := r.Level + 1; level <= 3; level++ {
-		with := r
-		with.Level = level
-		if try(with, "identification of level "+digit(level), "レベル"+digit(level)+"の本人確認") {
-			break
-		}
-	}
-	with := r
-	if with.State = "open"; r.Case && r.State != "open" {
-		try(with, "the case open", "案件が受付中であること")
-	}
-	if with = r; r.Case && !r.Assigned {
-		with.Assigned = true
-		try(with, "the case assigned to you", "案件が自分に割り当てられていること")
-	}
-	if with = r; r.Case && r.CaseOffice != r.Office {
-		with.CaseOffice = r.Office
-		try(with, "a case of your own office", "自分の事務所の案件")
-	}
-	with = r
-	with.Minute, with.Workday = 12*60, true
-	if with.Minute != r.Minute || !r.Workday {
-		try(with, "another time: noon of a working day", "開庁日の正午など別の時間")
 	}
 	return missing
 }
 
-func digit(level int) string { return string(rune('0' + max(0, min(level, 9)))) }
+// changes are the things that a staff member, or time, could have otherwise. The role
+// and the purpose aren't among them: nobody should be told to take another.
+func (r Request) changes() (all []change) {
+	add := func(differs bool, en, ja string, with func(*Request)) {
+		if differs {
+			all = append(all, change{Missing{en, ja}, with})
+		}
+	}
+	for _, kind := range kinds {
+		if !r.Case {
+			add(true, "an open "+kind+" case of your office, assigned to you", "自分に割り当てられた自分の事務所の受付中の案件（"+kind+"）", func(r *Request) {
+				r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice = true, kind, "open", true, r.Office
+			})
+		} else {
+			add(r.Kind != kind, "a case of the kind "+kind, "種別が"+kind+"の案件", func(r *Request) { r.Kind = kind })
+		}
+	}
+	add(r.Case && r.State != "open", "the case open", "案件が受付中であること", func(r *Request) { r.State = "open" })
+	add(r.Case && !r.Assigned, "the case assigned to you", "案件が自分に割り当てられていること", func(r *Request) { r.Assigned = true })
+	add(r.Case && r.CaseOffice != r.Office, "a case of your own office", "自分の事務所の案件", func(r *Request) { r.CaseOffice = r.Office })
+	for level := r.Level + 1; level <= 3; level++ {
+		n := strconv.Itoa(level)
+		add(true, "identification of level "+n, "レベル"+n+"の本人確認", func(r *Request) { r.Level = level })
+	}
+	add(r.Minute != 12*60, "another hour: noon", "正午など別の時刻", func(r *Request) { r.Minute = 12 * 60 })
+	add(!r.Workday, "a working day", "開庁日であること", func(r *Request) { r.Workday = true })
+	return all
+}

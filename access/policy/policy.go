@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
@@ -50,11 +51,15 @@ type Words struct {
 	En string `json:"en"`
 }
 
-// Set is a text, loaded. It doesn't change.
+// Set is a text, loaded. It doesn't change but for what it remembers of its answers,
+// and is safe for many callers.
 type Set struct {
 	hash  string
 	set   *cedar.PolicySet
 	words map[cedar.PolicyID]Words
+
+	mu   sync.Mutex
+	seen map[key]Decision
 }
 
 // Hash is the SHA-256 of the schema's and the policies' own hashes, in hex.
@@ -81,7 +86,7 @@ func Load(text []byte) (*Set, error) {
 	}
 	a, b := sha256.Sum256(schemaText), sha256.Sum256(text)
 	whole := sha256.Sum256(append(a[:], b[:]...))
-	s := &Set{hash: hex.EncodeToString(whole[:]), set: cedar.NewPolicySet(), words: map[cedar.PolicyID]Words{}}
+	s := &Set{hash: hex.EncodeToString(whole[:]), set: cedar.NewPolicySet(), words: map[cedar.PolicyID]Words{}, seen: map[key]Decision{}}
 	for _, p := range list {
 		if err := s.add(v, p); err != nil {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, p.Position().Line, err)

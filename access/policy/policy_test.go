@@ -25,19 +25,20 @@ func TestStrict(t *testing.T) {
 		policy, missing string
 	}{
 		{"honest", func(*Request) {}, true, "caseworker-case", ""},
-		{"no case", func(r *Request) { r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice = false, "", "", false, "" }, false, "", "an open case that is assigned to you, with identification of level 1"},
+		{"no case", func(r *Request) { r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice = false, "", "", false, "" }, false, "", anyCase()},
+		{"search, nobody identified", func(r *Request) { r.Action, r.Level = "search", 0 }, true, "caseworker-case", ""},
+		{"check, nobody identified", func(r *Request) { r.Action, r.Level = "check", 0 }, true, "caseworker-case", ""},
 		{"not assigned", func(r *Request) { r.Assigned = false }, false, "", "the case assigned to you"},
 		{"waits", func(r *Request) { r.State = "waiting" }, false, "", "the case open"},
-		{"not identified", func(r *Request) { r.Level = 0 }, false, "", "identification of level 1"},
-		{"change, once identified", func(r *Request) { r.Purpose = "change" }, false, "identified-twice", "identification of level 2"},
-		{"change, twice identified", func(r *Request) { r.Purpose, r.Level = "change", 2 }, true, "caseworker-case", ""},
+		{"waits, not assigned", func(r *Request) { r.State, r.Assigned = "waiting", false }, false, "", "the case open, and the case assigned to you"},
 		{"another office", func(r *Request) { r.CaseOffice = "osaka" }, false, "other-office", "a case of your own office"},
 		{"supervisor, not assigned", func(r *Request) { r.Role, r.Assigned = "supervisor", false }, true, "supervisor-case", ""},
 		{"administrator", func(r *Request) { r.Role = "administrator" }, false, "", ""},
-		{"before seven", func(r *Request) { r.Minute = 419 }, false, "night", "another time: noon of a working day"},
+		{"before seven", func(r *Request) { r.Minute = 419 }, false, "night", "another hour: noon"},
 		{"at seven", func(r *Request) { r.Minute = 420 }, true, "caseworker-case", ""},
-		{"at ten", func(r *Request) { r.Minute = 1320 }, false, "night", "another time: noon of a working day"},
-		{"holiday", func(r *Request) { r.Workday = false }, false, "day-off", "another time: noon of a working day"},
+		{"at ten", func(r *Request) { r.Minute = 1320 }, false, "night", "another hour: noon"},
+		{"holiday", func(r *Request) { r.Workday = false }, false, "day-off", "a working day"},
+		{"night of a holiday", func(r *Request) { r.Minute, r.Workday = 0, false }, false, "day-off,night", "another hour: noon, and a working day"},
 		{"supervisor on a holiday", func(r *Request) { r.Role, r.Workday = "supervisor", false }, true, "supervisor-case", ""},
 	} {
 		r := good()
@@ -50,9 +51,46 @@ func TestStrict(t *testing.T) {
 		for _, m := range d.Missing {
 			missing = append(missing, m.En)
 		}
-		if d.Allowed != c.allowed || strings.Join(ids, ",") != c.policy || strings.Join(missing, ",") != c.missing || len(d.Failed) > 0 {
+		if d.Allowed != c.allowed || strings.Join(ids, ",") != c.policy || strings.Join(missing, "; ") != c.missing || len(d.Failed) > 0 {
 			t.Errorf("%s: allowed %v by %v, missing %v, failed %v; want %v by %q, missing %q", c.name, d.Allowed, ids, missing, d.Failed, c.allowed, c.policy, c.missing)
 		}
+	}
+}
+
+// anyCase is what is missing where no case was named, and any kind would do.
+func anyCase() string {
+	var all []string
+	for _, kind := range kinds {
+		all = append(all, "an open "+kind+" case of your office, assigned to you")
+	}
+	return strings.Join(all, "; ")
+}
+
+// TestRemembered: what is remembered of one request isn't told of another, and is
+// bounded.
+func TestRemembered(t *testing.T) {
+	set, err := Load(Strict())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 2 {
+		for minute := range 1440 {
+			for _, office := range []string{"tokyo", "osaka", "nagoya", "kyoto"} {
+				r := good()
+				r.Minute, r.CaseOffice = minute, office
+				if got, want := set.Decide(r).Allowed, minute >= 420 && minute < 1320 && office == "tokyo"; got != want {
+					t.Fatalf("round %d, minute %d, office %s: allowed %v", round, minute, office, got)
+				}
+				if len(set.seen) > maxSeen {
+					t.Fatalf("%d are remembered", len(set.seen))
+				}
+			}
+		}
+	}
+	a, b := good(), good()
+	a.Fields, b.Fields = []string{"a", "b"}, []string{"a1:b"}
+	if a.key() == b.key() {
+		t.Error("two lists of fields are remembered as one")
 	}
 }
 
@@ -100,6 +138,20 @@ func BenchmarkDecide(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if !set.Decide(good()).Allowed {
+			b.Fatal("refused")
+		}
+	}
+}
+
+// BenchmarkEvaluate is a decision that isn't remembered.
+func BenchmarkEvaluate(b *testing.B) {
+	set, err := Load(Strict())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !set.ask(good()).Allowed {
 			b.Fatal("refused")
 		}
 	}
