@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,7 +67,9 @@ type Server struct {
 	signIn   *signin.Server // nil where the settings have none
 	links    links
 	pin      atomic.Pointer[string] // of the certificate that is served
-	long     chan struct{}          // holds a place for each long answer that is under way
+	// selfSigning is held by who looks for the folder's own certificate, and makes it.
+	selfSigning sync.Mutex
+	long        chan struct{} // holds a place for each long answer that is under way
 }
 
 // maxLong bounds the long answers of the staff's side that are under way at once:

@@ -34,13 +34,13 @@ func TestGrantsDuringAnOutage(t *testing.T) {
 	for n := range 8 {
 		wg.Go(func() {
 			for i := 0; refused.Load() < 8; i++ {
-				switch grant("/operator/devices", fmt.Sprintf(`{"id":"d-%d-%d","office":"o-1"}`, n, i)) {
+				switch status := grant("/operator/devices", fmt.Sprintf(`{"id":"d-%d-%d","office":"o-1"}`, n, i)); status {
 				case http.StatusOK:
 					granted.Add(1)
 				case http.StatusServiceUnavailable:
 					refused.Add(1)
 				default:
-					t.Error("neither granted nor refused")
+					t.Errorf("neither granted nor refused: %d; the server said\n%s", status, o.log())
 					return
 				}
 			}

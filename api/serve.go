@@ -153,6 +153,8 @@ func (s *Server) certificate(l Listen) (tls.Certificate, error) {
 	if l.CertFile != "" {
 		return tls.LoadX509KeyPair(l.CertFile, l.KeyFile)
 	}
+	s.selfSigning.Lock() // two who find none would leave one's certificate beside the other's key
+	defer s.selfSigning.Unlock()
 	cert, key := CertFile(s.inst.Dir), filepath.Join(s.inst.Dir, "tls", "key.pem")
 	if pair, err := tls.LoadX509KeyPair(cert, key); err == nil && time.Until(pair.Leaf.NotAfter) > 24*time.Hour {
 		return pair, nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -52,6 +53,7 @@ var (
 // readers are who reads: a session for each caller, and everybody's ids.
 type readers struct {
 	room   *room
+	pc     tls.Certificate // the device's at which all sit
 	tokens []string
 	ids    []uuid.UUID
 	line   int // bytes of an event's line
@@ -101,6 +103,9 @@ func (who *readers) prepare(ctx context.Context) error {
 		return errors.Join(err, i.Close())
 	}
 	if _, err := i.Access.AddDevice(ctx, "d-1", "o-1"); err != nil && !errors.Is(err, access.ErrExists) {
+		return errors.Join(err, i.Close())
+	}
+	if who.pc, err = i.EnrolDevice(ctx, "d-1"); err != nil {
 		return errors.Join(err, i.Close())
 	}
 	for range mostCallers {

@@ -112,7 +112,7 @@ func (who *readers) dial(address, token string) (*caller, error) {
 	if !pool.AppendCertsFromPEM(raw) {
 		return nil, errors.New("the server's certificate can't be read")
 	}
-	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13})
+	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{who.pc}, ServerName: "localhost", MinVersion: tls.VersionTLS13})
 	if err != nil {
 		return nil, err
 	}
