@@ -155,8 +155,12 @@ func (w *Witness) Take(name string, raw []byte) (Held, error) {
 	}
 	after := m.tree
 	if u.Last() {
-		if after, _, err = u.Led(m.tree, keys, w.own); err != nil {
+		var head []byte
+		if after, head, err = u.Led(m.tree, keys); err != nil {
 			return Held{}, err
+		}
+		if !w.cosigned(head) {
+			return Held{}, ErrUpload
 		}
 	}
 	if err := m.keep(u, raw); err != nil {
@@ -168,6 +172,15 @@ func (w *Witness) Take(name string, raw []byte) (Held, error) {
 		return Held{m.tree.Size()}, nil
 	}
 	return Held{after.Size()}, m.count(after)
+}
+
+// cosigned tells whether a head bears this witness's own cosignature.
+func (w *Witness) cosigned(head []byte) bool {
+	c, err := ParseCheckpoint(head)
+	if err == nil {
+		_, err = c.Verified(head, w.own)
+	}
+	return err == nil
 }
 
 // signed finds the mirror that an upload is for, if the log signed the upload's note.

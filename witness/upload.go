@@ -171,32 +171,27 @@ func VerifyUpload(signed []byte, keys []note.Verifier) error {
 }
 
 // Led checks that an upload's events lead from the tree before them to a head that
-// the log signed and, unless cosigners is nil, one of them cosigned. It returns the
-// tree after them and that head.
-func (u *Upload) Led(before Tree, keys, cosigners []note.Verifier) (after Tree, head Checkpoint, err error) {
+// the log signed. It returns the tree after them, and that head as the note that
+// says who cosigned it, which is the caller's to ask.
+func (u *Upload) Led(before Tree, keys []note.Verifier) (after Tree, head []byte, err error) {
 	r, err := ParseRequest(u.Chain)
 	if err != nil {
-		return after, head, err
+		return after, nil, err
 	}
 	c := r.Checkpoint
 	if c.Origin != u.Origin || r.Old != u.To || c.Size < u.To || before.Size() != u.From {
-		return after, c, ErrUpload
+		return after, nil, ErrUpload
 	}
 	if _, err := c.Verified(r.Note, keys); err != nil {
-		return after, c, err
-	}
-	if cosigners != nil {
-		if _, err := c.Verified(r.Note, cosigners); err != nil {
-			return after, c, ErrUpload
-		}
+		return after, nil, err
 	}
 	if after, err = before.Append(u.Leaves); err != nil {
-		return after, c, err
+		return after, nil, err
 	}
 	if err := Extends(r.Proof, c, u.To, after.Root()); err != nil {
-		return after, c, ErrUpload
+		return after, nil, ErrUpload
 	}
-	return after, c, nil
+	return after, r.Note, nil
 }
 
 // Place is an upload's file under a mirror's folder. There are at most some

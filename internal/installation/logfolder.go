@@ -178,6 +178,7 @@ const (
 	kindRotate    = "rotate-signer"
 	kindApprover  = "approver"
 	kindConfirm   = "confirm-restore"
+	kindRefill    = "refill"
 )
 
 // act is what two people decide on: its body, and the words made from it.

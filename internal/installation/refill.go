@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/internal/db"
 	keyrotation "azekura/keyring/rotation"
@@ -16,7 +17,6 @@ import (
 	"azekura/witness/client"
 
 	"filippo.io/age"
-	cosign "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -27,6 +27,9 @@ type Refilled struct {
 	To      int64 `json:"to"`      // and holds now
 	Signed  int64 `json:"signed"`  // under the signer's head
 	Missing int64 `json:"missing"` // signed, and not in the mirror either
+	// Unvouched are the mirror's last events, left out: the log's own key signed them,
+	// and neither the signer's head nor a quorum of witnesses stands behind them.
+	Unvouched int64 `json:"unvouched"`
 	// Recorded is the index of the event that says so, or -1: a log that still
 	// lacks events takes none.
 	Recorded int64 `json:"recorded"`
@@ -43,49 +46,85 @@ type LostChange struct {
 }
 
 // Refill appends to an installation's log what its tables lack, from a mirror. It
-// needs no root key. Everything is held against a head that the log's key signed,
-// and that the installation's witnesses cosigned if it has any, before anything is
-// written; every line is held against its leaf hash.
-func Refill(ctx context.Context, dir, from string, identities []age.Identity, progress func(done, total int64)) (out Refilled, err error) {
-	r := &refill{identities: identities, progress: progress, imports: map[string]wrote{}}
-	config, err := ReadConfig(dir)
-	if err != nil {
-		return out, err
-	}
-	if r.signer, err = auditlog.OpenSigner(signerFolder(dir)); err != nil {
-		return out, err
-	}
-	defer func() { err = errors.Join(err, r.signer.Close()) }()
-	if r.db, err = db.Open(ctx, config.database(dir)); err != nil {
-		return out, err
-	}
-	defer func() { err = errors.Join(err, r.db.Close()) }()
-	if err := db.Migrate(ctx, r.db, time.Now(), migrations()); err != nil {
-		return out, err
-	}
-	if r.mirror, err = client.OpenMirror(from, r.signer.Origin()); err != nil {
-		return out, err
-	}
-	if err := r.keys(config); err != nil {
-		return out, err
-	}
-	if r.log, err = auditlog.OpenRefill(ctx, r.db, config.LogID, r.signer); err != nil {
-		return out, err
-	}
-	return r.run(ctx, config.LogID)
+// needs no root key. A stolen log key signs what it likes, so it goes as far as the
+// signer's own head vouches, or a quorum of the installation's witnesses; further by
+// two approvers' word alone, in a signed proposal's file. All of that is settled
+// before anything is written; every line is held against its leaf hash.
+func Refill(ctx context.Context, dir, from string, identities []age.Identity, file []byte, progress func(done, total int64)) (Refilled, error) {
+	return refilling(ctx, dir, from, func(r *refill) (Refilled, error) {
+		r.identities, r.progress = identities, progress
+		if file != nil {
+			if _, err := approved(r.folder, file, kindRefill, approval.AnySize, r.unvouched()); err != nil {
+				return Refilled{}, err
+			}
+			r.vouched = r.tree.Size()
+		}
+		return r.run(ctx)
+	})
+}
+
+// ProposeRefill makes the proposal to refill to the mirror's end, whoever vouches.
+func ProposeRefill(ctx context.Context, dir, from, by string, life time.Duration) ([]byte, error) {
+	return refilling(ctx, dir, from, func(r *refill) ([]byte, error) {
+		if r.vouched >= r.tree.Size() {
+			return nil, errors.New("the signer's head or a quorum of witnesses vouches for all that the mirror holds; refill without a proposal")
+		}
+		return r.propose(kindRefill, r.unvouched(), by, life)
+	})
+}
+
+// refilling opens an installation's folder and a mirror, and surveys them.
+func refilling[R any](ctx context.Context, dir, from string, do func(*refill) (R, error)) (R, error) {
+	return withFolder(ctx, dir, func(f *folder) (out R, err error) {
+		r := &refill{folder: f, imports: map[string]wrote{}}
+		if err = db.Migrate(ctx, f.db, time.Now(), migrations()); err != nil {
+			return out, err
+		}
+		if r.mirror, err = client.OpenMirror(from, f.signer.Origin()); err != nil {
+			return out, err
+		}
+		if err = r.keys(); err != nil {
+			return out, err
+		}
+		if r.refiller, err = auditlog.OpenRefill(ctx, f.db, f.config.LogID, f.signer); err != nil {
+			return out, err
+		}
+		if err = r.survey(ctx); err != nil {
+			return out, err
+		}
+		return do(r)
+	})
+}
+
+// beyond are the events of a mirror that only the log's key stands behind.
+type beyond struct {
+	Log  string `json:"log"`
+	From int64  `json:"from"`
+	Size int64  `json:"size"`
+	Root string `json:"root"`
+}
+
+func (a beyond) words() string {
+	return fmt.Sprintf("The audit log %s is filled up from a mirror, to %d events under the root\n%s\n", a.Log, a.Size, a.Root) +
+		fmt.Sprintf("Neither the signer's own head nor a quorum of witnesses vouches for the events from %d on. Whoever has the log's key\n", a.From) +
+		"can have made them up. Have each witness's people tell you the head that they hold, before you sign.\n"
+}
+
+func (r *refill) unvouched() beyond {
+	return beyond{r.config.Origin, r.vouched, r.tree.Size(), r.tree.Root().String()}
 }
 
 type refill struct {
+	*folder
 	identities []age.Identity
 	progress   func(done, total int64)
-	signer     *auditlog.Signer
-	db         db.DB
 	mirror     *client.Mirror
 	logKeys    []note.Verifier
-	cosigners  []note.Verifier // nil where the settings name no witness
-	log        *auditlog.Refiller
+	witnesses  client.Settings
+	refiller   *auditlog.Refiller
 	chunks     []mirrored
 	tree       witness.Tree // of all that the mirror holds
+	vouched    int64        // as far as its events can be believed
 	imports    map[string]wrote
 	lost       []LostChange
 	gone       register.Lost // what of it no event of a refill names yet
@@ -97,9 +136,10 @@ type refill struct {
 type mirrored struct {
 	from, to int64
 	parts    int
+	before   witness.Tree
 }
 
-func (r *refill) keys(config Config) error {
+func (r *refill) keys() error {
 	vkeys := []string{r.signer.VerifierKey()}
 	for _, earlier := range r.signer.Keys() {
 		vkeys = append(vkeys, earlier.Key)
@@ -111,59 +151,47 @@ func (r *refill) keys(config Config) error {
 		}
 		r.logKeys = append(r.logKeys, key)
 	}
-	if config.Witnesses == nil {
-		return nil
-	}
-	for _, w := range config.Witnesses.Witnesses {
-		for _, vkey := range w.Keys {
-			key, err := cosign.NewVerifierForCosignatureV1(vkey)
-			if err != nil {
-				return fmt.Errorf("read a witness's public key: %w", err)
-			}
-			r.cosigners = append(r.cosigners, key)
-		}
+	if w := r.config.Witnesses; w != nil && len(w.Witnesses) > 0 {
+		r.witnesses = *w
+		return w.Check()
 	}
 	return nil
 }
 
-func (r *refill) run(ctx context.Context, logID int64) (Refilled, error) {
-	if err := r.survey(ctx); err != nil {
-		return Refilled{}, err
-	}
-	size, _ := r.log.Head()
+func (r *refill) run(ctx context.Context) (Refilled, error) {
+	size, _ := r.refiller.Head()
 	signed, _ := r.signer.Head()
-	out := Refilled{From: size, To: max(size, r.tree.Size()), Signed: signed, Missing: max(signed-max(size, r.tree.Size()), 0), Recorded: -1}
+	out := Refilled{From: size, To: max(size, r.vouched), Signed: signed, Missing: max(signed-max(size, r.vouched), 0),
+		Unvouched: max(r.tree.Size()-max(size, r.vouched), 0), Recorded: -1}
 	for _, c := range r.chunks {
-		if c.to <= size {
+		if min(c.to, r.vouched) <= max(size, c.from) {
 			continue
 		}
 		if err := r.chunk(ctx, c); err != nil {
 			return out, err
 		}
 		if r.progress != nil {
-			r.progress(c.to, r.tree.Size())
+			r.progress(min(c.to, r.vouched), r.vouched)
 		}
 	}
-	if err := r.judge(ctx, logID); err != nil {
+	if err := r.judge(ctx, r.config.LogID); err != nil {
 		return out, err
 	}
 	out.Changes = r.lost
-	if at, root := r.log.Head(); at == r.tree.Size() && root != r.tree.Root() {
-		return out, fmt.Errorf("%w: the refilled log has another root than the mirror's leaf hashes", auditlog.ErrSigner)
-	}
 	if _, unconfirmed := r.signer.Restored(); unconfirmed || out.Missing > 0 || out.To == out.From && r.stored == nil && len(r.gone.Changes)+len(r.gone.Imports) == 0 {
 		return out, nil
 	}
 	var err error
-	out.Recorded, err = r.record(ctx, logID, out)
+	out.Recorded, err = r.record(ctx, r.config.LogID, out)
 	return out, err
 }
 
 // survey reads the mirror's leaf hashes from the first to the last, and compares
-// with the database and with the signer at their sizes. Nothing is written
-// before.
+// with the database and with the signer at their sizes. Where it agrees with the
+// signer's head, and where a quorum cosigned a head that its events lead to, they
+// are vouched for to there.
 func (r *refill) survey(ctx context.Context) error {
-	size, root := r.log.Head()
+	size, root := r.refiller.Head()
 	signed, signedRoot := r.signer.Head()
 	for {
 		c, u, err := r.last(ctx, r.tree.Size())
@@ -173,9 +201,14 @@ func (r *refill) survey(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		after, _, err := u.Led(r.tree, r.logKeys, r.cosigners)
+		after, head, err := u.Led(r.tree, r.logKeys)
 		if err != nil {
-			return fmt.Errorf("the mirror's events %d to %d don't lead to a head that the log signed and its witnesses cosigned: %w", c.from, c.to-1, err)
+			return fmt.Errorf("the mirror's events %d to %d don't lead to a head that the log signed: %w", c.from, c.to-1, err)
+		}
+		if _, got, err := r.witnesses.Vouched(head); err != nil {
+			return err
+		} else if got >= r.witnesses.Quorum() { // which is 1 where none is named
+			r.vouched = c.to
 		}
 		for _, head := range []struct {
 			size int64
@@ -193,7 +226,10 @@ func (r *refill) survey(ctx context.Context) error {
 				return fmt.Errorf("%w: the first %d events of the mirror aren't %s", auditlog.ErrSigner, head.size, head.of)
 			}
 		}
-		r.tree = after
+		if signed > c.from && signed <= c.to {
+			r.vouched = max(r.vouched, signed)
+		}
+		c.before, r.tree = r.tree, after
 		r.chunks = append(r.chunks, c)
 	}
 }
@@ -210,37 +246,48 @@ func (r *refill) last(ctx context.Context, from int64) (mirrored, witness.Upload
 	if err := witness.VerifyUpload(signed, r.logKeys); err != nil {
 		return mirrored{}, u, fmt.Errorf("the mirror's events from %d on aren't what the log uploaded: %w", from, err)
 	}
-	return mirrored{u.From, u.To, u.Parts}, u, nil
+	return mirrored{from: u.From, to: u.To, parts: u.Parts}, u, nil
 }
 
-// chunk appends one chunk: the blocks of its sets, and then its lines, each held
-// against its leaf hash.
+// chunk appends one chunk, as far as it is vouched for: the blocks of its sets, and
+// then its lines, each held against its leaf hash.
 func (r *refill) chunk(ctx context.Context, c mirrored) error {
-	lines, err := r.lines(ctx, c)
+	_, u, err := r.last(ctx, c.from)
 	if err != nil {
 		return err
 	}
+	if u.From != c.from || u.To != c.to {
+		return fmt.Errorf("%w: the mirror gives other events than before", auditlog.ErrSigner)
+	}
+	end, err := c.before.Append(u.Leaves[:min(c.to, r.vouched)-c.from])
+	if err != nil {
+		return err
+	}
+	lines, err := r.lines(c, u)
+	if err != nil {
+		return err
+	}
+	lines = lines[:end.Size()-c.from]
 	if err := r.blocks(ctx, c, lines); err != nil {
 		return err
 	}
-	size, _ := r.log.Head()
+	size, _ := r.refiller.Head()
 	for lines = lines[size-c.from:]; len(lines) > 0; {
 		n := min(len(lines), 2048)
-		if err := r.log.Append(ctx, lines[:n]); err != nil {
+		if err := r.refiller.Append(ctx, lines[:n]); err != nil {
 			return err
 		}
 		lines = lines[n:]
 	}
+	if _, root := r.refiller.Head(); root != end.Root() {
+		return fmt.Errorf("%w: the refilled log has another root than the mirror's leaf hashes", auditlog.ErrSigner)
+	}
 	return nil
 }
 
-func (r *refill) lines(ctx context.Context, c mirrored) ([][]byte, error) {
-	_, u, err := r.last(ctx, c.from)
-	if err != nil {
-		return nil, err
-	}
+func (r *refill) lines(c mirrored, u witness.Upload) ([][]byte, error) {
 	var lines [][]byte
-	err = client.EachRecord(u.Sealed, r.identities, func(rec client.Record) error {
+	err := client.EachRecord(u.Sealed, r.identities, func(rec client.Record) error {
 		if rec.Line == nil || len(lines) == len(u.Leaves) || tlog.RecordHash(rec.Line) != u.Leaves[len(lines)] {
 			return fmt.Errorf("%w: what the mirror gives for event %d isn't what was signed", auditlog.ErrSigner, c.from+int64(len(lines)))
 		}
@@ -276,10 +323,13 @@ func (r *refill) blocks(ctx context.Context, c mirrored, lines [][]byte) error {
 		}
 		if err := client.EachRecord(u.Sealed, r.identities, func(rec client.Record) error {
 			left := counts[rec.Set] - rec.Block*auditlog.BlockMembers
+			if counts[rec.Set] == 0 && c.to > r.vouched {
+				return nil // of a set behind what is vouched for
+			}
 			if rec.Sealed == nil || rec.Block < 0 || left <= 0 {
 				return fmt.Errorf("%w: the mirror holds a block of no set among events %d to %d", auditlog.ErrSigner, c.from, c.to-1)
 			}
-			return r.log.Blocks(ctx, rec.Set, rec.Block, [][]byte{rec.Sealed}, []int64{min(left, auditlog.BlockMembers)})
+			return r.refiller.Blocks(ctx, rec.Set, rec.Block, [][]byte{rec.Sealed}, []int64{min(left, auditlog.BlockMembers)})
 		}); err != nil {
 			return err
 		}

@@ -202,10 +202,10 @@ func TestRefillDestroyed(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if _, err := installation.Refill(ctx, m.dir, m.url, m.identities, func(done, _ int64) { cancel() }); err == nil {
+		if _, err := installation.Refill(ctx, m.dir, m.url, m.identities, nil, func(done, _ int64) { cancel() }); err == nil {
 			t.Fatal("there was one chunk, so nothing was cut off")
 		}
-		done, err := installation.Refill(t.Context(), m.dir, m.url, m.identities, nil)
+		done, err := installation.Refill(t.Context(), m.dir, m.url, m.identities, nil, nil)
 		must(t, err)
 		if done.From == 0 || done.To != size || done.Missing != 0 || done.Recorded != size || len(done.Changes) != 0 {
 			t.Errorf("%+v, and %d events were mirrored", done, size)
@@ -234,7 +234,7 @@ func tryRefill(t *testing.T, i *installation.Installation, m *mirroring, from st
 	t.Helper()
 	mirrored(t, i)
 	must(t, i.Close())
-	return installation.Refill(t.Context(), m.dir, from, m.identities, nil)
+	return installation.Refill(t.Context(), m.dir, from, m.identities, nil, nil)
 }
 
 func verified(t *testing.T, i *installation.Installation) {
@@ -275,7 +275,7 @@ func TestRefillOlderBackup(t *testing.T) {
 				execute(t, bare, "DELETE FROM "+table, "INSERT INTO "+table+" SELECT * FROM kept_"+table, "DROP TABLE kept_"+table)
 			}
 		})
-		done, err := installation.Refill(t.Context(), m.dir, m.witness, m.identities, nil)
+		done, err := installation.Refill(t.Context(), m.dir, m.witness, m.identities, nil, nil)
 		must(t, err)
 		if done.From != old || done.To != size || done.Missing != 0 {
 			t.Errorf("%+v: %d events were in the backup, %d in the mirror", done, old, size)
@@ -360,7 +360,7 @@ func TestRefillRefuses(t *testing.T) {
 	must(t, err)
 	refused := func(name, from string, ids []age.Identity) {
 		t.Helper()
-		if _, err := installation.Refill(t.Context(), m.dir, from, ids, nil); err == nil {
+		if _, err := installation.Refill(t.Context(), m.dir, from, ids, nil, nil); err == nil {
 			t.Errorf("%s: refilled", name)
 		} else if strings.Contains(err.Error(), m.dir) {
 			t.Errorf("%s: %v", name, err)
@@ -395,7 +395,7 @@ func TestRefillRefuses(t *testing.T) {
 	theirs, err := installation.ReadConfig(other.dir)
 	must(t, err)
 	refused("another log's", filepath.Join(witness.LogDir(other.witness, theirs.Origin), witness.MirrorDir), m.identities)
-	done, err := installation.Refill(t.Context(), m.dir, m.url, m.identities, nil)
+	done, err := installation.Refill(t.Context(), m.dir, m.url, m.identities, nil, nil)
 	must(t, err)
 	if done.Missing != 0 {
 		t.Errorf("%+v", done)
@@ -436,7 +436,7 @@ func refillOlderKeys(t *testing.T, engine, kind string) {
 			execute(t, bare, "DELETE FROM "+table, "INSERT INTO "+table+" SELECT * FROM kept_"+table, "DROP TABLE kept_"+table)
 		}
 	})
-	done, err := installation.Refill(t.Context(), m.dir, m.witness, m.identities, nil)
+	done, err := installation.Refill(t.Context(), m.dir, m.witness, m.identities, nil, nil)
 	must(t, err)
 	if len(done.Changes) != 1 || !strings.Contains(done.Changes[0].What, "the keys are those of the backup") {
 		t.Errorf("%+v", done.Changes)

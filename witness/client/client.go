@@ -172,19 +172,9 @@ func (c *Client) load(ctx context.Context) error {
 
 // open reads a cosigned head, with a quorum of the witnesses of today.
 func (c *Client) open(raw []byte) (head, error) {
-	cp, err := witness.ParseCheckpoint(raw)
+	cp, got, err := c.o.Vouched(raw)
 	if err != nil {
 		return head{}, err
-	}
-	got := 0
-	for _, w := range c.o.Witnesses {
-		keys, err := w.verifiers()
-		if err != nil {
-			return head{}, err
-		}
-		if _, err := cp.Verified(raw, keys); err == nil {
-			got++
-		}
 	}
 	if got < c.o.Quorum() {
 		return head{}, fmt.Errorf("it has %d of %d cosignatures", got, c.o.Quorum())
@@ -312,6 +302,9 @@ func (c *Client) begin() {
 		if idle {
 			c.idle[i] = false
 			c.round.open++
+			if f := c.feeds[i]; f != nil {
+				f.asking(h)
+			}
 			select {
 			case c.mail[i] <- h: // its goroutine is waiting: it said that it is idle
 			case <-c.ctx.Done():
@@ -340,8 +333,10 @@ func (c *Client) take(r result) {
 	} else {
 		c.failed[r.who] = ""
 		c.disputed(r.who, nil)
-		if f := c.feeds[r.who]; f != nil {
-			f.cosigned(r.head, r.lines)
+		for i, f := range c.feeds {
+			if f != nil {
+				f.cosigned(r.head, r.lines, i == r.who)
+			}
 		}
 	}
 	if r.head.Size != c.round.head.Size || c.round.open == 0 {

@@ -48,8 +48,13 @@ type feeder struct {
 	c    *Client
 	held atomic.Int64 // what the mirror has, as far as we know
 
+	round head // that its witness was asked for last, with the lines of all who answered; the client's loop's alone
+	lines int
+	own   bool // one of them is its witness's
+
 	mu    sync.Mutex
 	head  head // that the witness cosigned last, its lines in the note
+	full  head // the last that a quorum did, this witness among them
 	since time.Time
 	all   bool // don't wait for more events
 	poke  chan struct{}
@@ -63,11 +68,30 @@ func newFeeder(c *Client, a *asked) *feeder {
 	return f
 }
 
-func (f *feeder) cosigned(h head, lines []byte) {
-	h.note = append(bytes.Clone(h.note), lines...)
+// asking begins a round in which the mirror's witness is asked.
+func (f *feeder) asking(h head) {
+	h.note = bytes.Clone(h.note)
+	f.round, f.lines, f.own = h, 0, false
+}
+
+// cosigned takes a witness's lines. What is uploaded bears all that came by then: a
+// refill goes by a quorum's.
+func (f *feeder) cosigned(h head, lines []byte, own bool) {
+	if h.Size != f.round.Size {
+		return // of another round
+	}
+	f.round.note = append(bytes.Clone(f.round.note), lines...)
+	f.lines++
+	f.own = f.own || own
+	if !f.own {
+		return
+	}
 	f.mu.Lock()
-	f.head = h
-	if f.since.IsZero() && h.Size > f.held.Load() {
+	f.head = f.round
+	if f.lines >= f.c.o.Quorum() {
+		f.full = f.round
+	}
+	if f.since.IsZero() && f.head.Size > f.held.Load() {
 		f.since = time.Now()
 	}
 	f.mu.Unlock()
@@ -133,7 +157,8 @@ func (f *feeder) run(ctx context.Context) {
 	}
 }
 
-// due is the head up to which to upload now, or how long to wait.
+// due is the head up to which to upload now, or how long to wait: a quorum's if
+// there is one, and after the time that an event may wait this witness's own.
 func (f *feeder) due() (head, time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,11 +166,15 @@ func (f *feeder) due() (head, time.Duration) {
 	if f.head.note == nil || held >= f.head.Size {
 		return head{}, time.Hour
 	}
-	after := time.Duration(f.c.o.MirrorAfter)
-	if rest := after - time.Since(f.since); rest > 0 && !f.all && f.head.Size-held < chunkEvents && held >= 0 {
+	rest := time.Duration(f.c.o.MirrorAfter) - time.Since(f.since)
+	switch waited := rest <= 0 || held < 0; {
+	case f.full.Size > held && (waited || f.all || f.full.Size-held >= chunkEvents):
+		return f.full, 0
+	case waited || f.all && f.full.Size <= held:
+		return f.head, 0
+	default:
 		return head{}, rest
 	}
-	return f.head, 0
 }
 
 // feed uploads one chunk under a head, or learns how far the mirror is.

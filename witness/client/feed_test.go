@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"azekura/auditlog"
 	"azekura/witness"
@@ -164,4 +165,43 @@ func FuzzReadRecord(f *testing.F) {
 			again = r.append(again)
 		}
 	})
+}
+
+// TestUploadsUnderAQuorum: a mirror is fed under a head that a quorum cosigned while
+// there is one, and under its own witness's alone when the others have kept it waiting.
+func TestUploadsUnderAQuorum(t *testing.T) {
+	settings := Settings{Witnesses: make([]Witness, 3), MirrorAfter: Duration(time.Hour)} // two of three
+	f := newFeeder(&Client{o: Options{Settings: settings}}, &asked{})
+	f.held.Store(0)
+	round := func(size int64, who ...string) {
+		h := head{note: []byte("head\n")}
+		h.Size = size
+		f.asking(h)
+		for _, name := range who {
+			f.cosigned(h, []byte(name+"\n"), name == "own")
+		}
+	}
+	due := func(size int64, note string) {
+		t.Helper()
+		if h, wait := f.due(); wait > 0 || h.Size != size || string(h.note) != note {
+			t.Errorf("due is %d under %q, or in %s; not %d under %q", h.Size, h.note, wait, size, note)
+		}
+	}
+	f.all = true
+	round(9, "second", "third")
+	if _, wait := f.due(); wait == 0 {
+		t.Error("uploads under a head that its own witness hasn't cosigned")
+	}
+	round(10, "second", "own")
+	round(20, "own")
+	due(10, "head\nsecond\nown\n")
+	f.at(10)
+	due(20, "head\nown\n")
+	f.cosigned(head{Checkpoint: witness.Checkpoint{Size: 10}}, []byte("third\n"), false) // too late for its round
+	f.cosigned(f.round, []byte("third\n"), false)
+	due(20, "head\nown\nthird\n")
+	f.all = false
+	if _, wait := f.due(); wait < time.Minute {
+		t.Errorf("ten events wait for others for %s", wait)
+	}
 }

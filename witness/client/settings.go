@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"azekura/witness"
+
 	cosign "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -98,6 +100,25 @@ func (s Settings) Quorum() int {
 		return s.Need
 	}
 	return len(s.Witnesses)/2 + 1
+}
+
+// Vouched counts the witnesses that cosigned a head, each once whatever keys it has.
+func (s Settings) Vouched(signed []byte) (witness.Checkpoint, int, error) {
+	c, err := witness.ParseCheckpoint(signed)
+	if err != nil {
+		return c, 0, err
+	}
+	got := 0
+	for _, w := range s.Witnesses {
+		keys, err := w.verifiers()
+		if err != nil {
+			return c, 0, err
+		}
+		if _, err := c.Verified(signed, keys); err == nil {
+			got++
+		}
+	}
+	return c, got, nil
 }
 
 // Check refuses settings that can't work.
