@@ -11,6 +11,7 @@ import (
 
 	"azekura/approval"
 	"azekura/auditlog"
+	keyrotation "azekura/keyring/rotation"
 )
 
 // freeze ends a log and begins the next.
@@ -144,6 +145,9 @@ type loss struct {
 	Signed  int64  `json:"signed"`
 	Unknown bool   `json:"unknown,omitempty"` // more may have been signed
 	Next    string `json:"next"`
+	// Keys are those that are stored, where what is left of the log tells of others:
+	// they were changed in the lost stretch.
+	Keys *keyrotation.Epochs `json:"keys,omitempty"`
 }
 
 func (a loss) words() string {
@@ -155,7 +159,11 @@ func (a loss) words() string {
 	if a.Proven < a.Held {
 		proof = fmt.Sprintf("The first %d are what was signed; whether events %d to %d are, nothing here proves.\n", a.Proven, a.Proven, a.Held-1)
 	}
-	return lost + fmt.Sprintf("The database holds the %d before them, root %s.\n", a.Held, a.Root) + proof +
+	keys := ""
+	if a.Keys != nil {
+		keys = fmt.Sprintf("What is left doesn't tell of the keys that are stored: data keys %d, index keys %d. They count from then on; change both again.\n", a.Keys.Data, a.Keys.Index)
+	}
+	return lost + fmt.Sprintf("The database holds the %d before them, root %s.\n", a.Held, a.Root) + proof + keys +
 		"A new log, " + a.Next + ", begins with an event that names the gap. Every session ends.\n" +
 		"Whom the lost events opened can't be told any more: take for exposed whomever those sessions could reach.\n"
 }
@@ -178,8 +186,12 @@ func (f *folder) lost(ctx context.Context) (loss, auditlog.Past, error) {
 	if err != nil {
 		return loss{}, auditlog.Past{}, err
 	}
+	keys, _, err := otherKeys(ctx, f.db)
+	if err != nil {
+		return loss{}, auditlog.Past{}, err
+	}
 	a := loss{Log: f.config.Origin, Held: held, Root: root.String(), Proven: proven, Signed: signed, Unknown: unconfirmed,
-		Next: auditlog.NextOrigin(f.config.Origin, f.config.LogID+1)}
+		Next: auditlog.NextOrigin(f.config.Origin, f.config.LogID+1), Keys: keys}
 	return a, auditlog.Past{Kind: auditlog.GapKind, LogID: f.config.LogID, Origin: f.config.Origin, Key: f.signer.VerifierKey(), Size: held, Root: root,
 		Signed: signed, Checkpoint: string(f.signer.Checkpoint()), Unknown: unconfirmed, Keys: f.signer.Keys()}, nil
 }
@@ -222,7 +234,7 @@ func AfterLoss(ctx context.Context, dir string, file []byte, progress func(done,
 		if err := auditlog.CheckHeld(ctx, f.db, past.LogID, past.Size, past.Root, f.signer); err != nil {
 			return f.config, err
 		}
-		err = f.follow(ctx, past, auditlog.PurposeGap, map[string]any{"approval": ok.Note(), "approvers": f.config.Approvers})
+		err = f.follow(ctx, past, auditlog.PurposeGap, map[string]any{"approval": ok.Note(), "approvers": f.config.Approvers, "keys": a.Keys})
 		return f.config, err
 	})
 }

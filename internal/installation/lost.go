@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"azekura/auditlog"
+	"azekura/internal/db"
 	"azekura/keyring"
 	keyrotation "azekura/keyring/rotation"
 	"azekura/register"
@@ -61,44 +62,47 @@ func (r *refill) judge(ctx context.Context, logID int64) error {
 	return errors.Join(r.judgeImports(ctx), r.judgeKeys(ctx))
 }
 
-// judgeKeys holds the stored keys against the rotations that the log tells of: an
-// older backup has the keys of its time, with what is under them.
-func (r *refill) judgeKeys(ctx context.Context) error {
-	rows, err := r.db.Query(ctx, "SELECT line FROM log_event WHERE action = $1 ORDER BY log_id, idx", int64(auditlog.System))
+// judgeKeys holds the stored keys against the log: an older backup has the keys of
+// its time, with what is under them.
+func (r *refill) judgeKeys(ctx context.Context) (err error) {
+	var last auditlog.Event
+	if r.stored, last, err = otherKeys(ctx, r.db); r.stored != nil {
+		r.lose(&last, "the keys are those of the backup: change the data and the index key again")
+	}
+	return err
+}
+
+// otherKeys are the stored keys where those aren't the ones of which the log tells,
+// and the last of its events about a rotation.
+func otherKeys(ctx context.Context, d db.DB) (stored *keyrotation.Epochs, last auditlog.Event, err error) {
+	rows, err := d.Query(ctx, "SELECT line FROM log_event WHERE action = $1 ORDER BY log_id, idx", int64(auditlog.System))
 	if err != nil {
-		return fmt.Errorf("read the keys' rotations: %w", err)
+		return nil, last, fmt.Errorf("read the keys' rotations: %w", err)
 	}
 	defer rows.Close()
 	var told keyrotation.History
-	var last auditlog.Event
 	for rows.Next() {
 		var line []byte
 		if err := rows.Scan(&line); err != nil {
-			return err
+			return nil, last, err
 		}
 		e, err := auditlog.ParseLine(line)
 		if err != nil {
 			continue // log verify names it
 		}
 		if err := told.Replay(e); err != nil {
-			return err
+			return nil, last, err
 		}
 		if strings.HasPrefix(e.Purpose, "rotate-") {
 			last = e
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return err
+		return nil, last, err
 	}
 	rows.Close()
-	infos, err := keyring.Keys(ctx, r.db)
-	if err != nil {
-		return err
-	}
-	if r.stored = told.Differs(infos); r.stored != nil {
-		r.lose(&last, "the keys are those of the backup: change the data and the index key again")
-	}
-	return nil
+	infos, err := keyring.Keys(ctx, d)
+	return told.Differs(infos), last, err
 }
 
 // shredAgain destroys the data keys that the log says were destroyed, and the

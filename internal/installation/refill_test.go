@@ -454,3 +454,52 @@ func refillOlderKeys(t *testing.T, engine, kind string) {
 	must(t, i.Close())
 	must(t, insttest.Open(t, m.dir).Close())
 }
+
+// TestAfterLossOfKeys: the data and index keys were changed in the stretch that is
+// lost. What two people sign names the keys that are stored; they count then, and can
+// be changed again.
+func TestAfterLossOfKeys(t *testing.T) {
+	for _, kind := range []string{rotation.Data, rotation.Index} {
+		t.Run(kind, func(t *testing.T) {
+			insttest.Each(t, func(t *testing.T, engine string) {
+				o := newOffice(t, engine, 20)
+				rotate := func() {
+					t.Helper()
+					at, err := o.Rotator.Start(t.Context(), kind)
+					must(t, err)
+					must(t, o.Rotator.Run(t.Context(), at.ID))
+				}
+				o.stop(t)
+				p := enrol(t, o.dir)
+				o.start(t)
+				for _, table := range logTables {
+					execute(t, o.Installation, "CREATE TABLE kept_"+table+" AS SELECT * FROM "+table)
+				}
+				rotate()
+				o.stop(t)
+				pastTheLog(t, o.dir, func(bare *installation.Installation) {
+					for _, table := range logTables {
+						execute(t, bare, "DELETE FROM "+table, "INSERT INTO "+table+" SELECT * FROM kept_"+table, "DROP TABLE kept_"+table)
+					}
+				})
+				file, err := installation.ProposeAfterLoss(t.Context(), o.dir, "op-1", time.Hour)
+				if must(t, err); !bytes.Contains(file, []byte("keys that are stored")) {
+					t.Errorf("what is proposed says nothing of the keys:\n%s", file)
+				}
+				_, err = installation.AfterLoss(t.Context(), o.dir, p.approve(t, file, nil), nil)
+				must(t, err)
+				o.start(t)
+				o.session, o.token = insttest.Session(t, o.Installation, "s-1", "caseworker", "d-1")
+				o.read(t, 3)
+				rotate()
+				o.read(t, 3)
+				if alarms, err := o.Log.Alarms(t.Context()); err != nil || len(alarms) > 0 {
+					t.Errorf("alarms %+v: %v", alarms, err)
+				}
+				o.stop(t)
+				o.start(t)
+				o.read(t, 1)
+			})
+		})
+	}
+}

@@ -129,8 +129,9 @@ func epochsOf(infos []keyring.KeyInfo, domain string) (epochs []int64) {
 	return epochs
 }
 
-// Epochs are the keys that an older backup brought back. A refill's event names
-// them, where the log told of others.
+// Epochs are the keys that are stored though the log told of others: an older backup
+// brought them back, which a refill's event says, or events are lost that told of
+// them, which the gap's says.
 type Epochs struct {
 	Data  []int64 `json:"data"`
 	Index []int64 `json:"index"`
@@ -175,7 +176,7 @@ func (h *History) epochs(domain string) []int64 {
 
 // Replay takes the log's events of authority, in order.
 func (h *History) Replay(e auditlog.Event) error {
-	if e.Action == auditlog.System && e.Purpose == register.Refill {
+	if e.Action == auditlog.System && (e.Purpose == register.Refill || e.Purpose == auditlog.PurposeGap) {
 		return h.back(e)
 	}
 	if e.Action != auditlog.System || e.Purpose != "rotate-"+Data && e.Purpose != "rotate-"+Index {
