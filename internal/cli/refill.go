@@ -81,6 +81,11 @@ not what to.`,
 		if done.Unvouched > 0 {
 			fmt.Fprintf(cmd.ErrOrStderr(), "The mirror holds %d more events, left out: the log's key signed them, and neither the signer's head nor a quorum of the witnesses vouches for them. Ask the witnesses' people which head they hold; if those events are right, --propose FILE writes what two approvers sign.\n", done.Unvouched)
 		}
+		for _, f := range done.Formers {
+			if f.Missing > 0 {
+				return fmt.Errorf("the mirror lacks the last %d events of the former log %d; put a backup's rows of it there", f.Missing, f.Log)
+			}
+		}
 		if done.Missing > 0 {
 			return fmt.Errorf("the mirror lacks the last %d events, too: the log is still behind its signer; see doc/operations.md, “A database behind its signer”", done.Missing)
 		}
@@ -90,6 +95,9 @@ not what to.`,
 }
 
 func writeRefilled(w io.Writer, r installation.Refilled) {
+	for _, f := range r.Formers {
+		fmt.Fprintf(w, "Of the former log %d, events %d to %d are back.\n", f.Log, f.From, f.To-1)
+	}
 	if r.From == r.To {
 		fmt.Fprintf(w, "Nothing was appended: the database has all %d events that the mirror holds.\n", r.From)
 	} else {
@@ -109,6 +117,9 @@ func writeRefilled(w io.Writer, r installation.Refilled) {
 	}
 	fmt.Fprintf(w, "The register has lost what %d of the log's events changed:\n", len(r.Changes))
 	for _, c := range r.Changes {
+		if c.Log != r.Log {
+			fmt.Fprintf(w, "  log %d,", c.Log)
+		}
 		fmt.Fprintf(w, "  event %d\t%s\t%s\n", c.Event, c.Action, c.What)
 	}
 }

@@ -19,6 +19,9 @@ import (
 
 func signerFolder(dir string) string { return filepath.Join(dir, signerDir) }
 
+// formerFolder is where the signer of a former log is kept.
+func formerFolder(dir string, id int64) string { return fmt.Sprintf("%s.%d", signerFolder(dir), id) }
+
 // nextFolder is where the signer of the next log is made.
 func nextFolder(dir string) string { return filepath.Join(dir, signerDir+".next") }
 
@@ -121,7 +124,7 @@ func (f *folder) follow(ctx context.Context, past auditlog.Past, purpose string,
 	if err := f.firstEvent(ctx, id, past, purpose, detail); err != nil {
 		return err
 	}
-	old := fmt.Sprintf("%s.%d", signerFolder(f.dir), f.config.LogID)
+	old := formerFolder(f.dir, f.config.LogID)
 	if err := os.Rename(signerFolder(f.dir), old); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,16 +23,16 @@ const importJob = "import "
 
 // wrote is how many participants an import wrote, by the log, and the last event
 // that says so.
-type wrote struct{ event, count int64 }
+type wrote struct{ log, event, count int64 }
 
 // judge holds every event of the log that changed the register against what the
 // register has. The log knows that something was changed, and not what to: that
-// has to be done again. It looks at the whole log, so that a refill which was cut
+// has to be done again. It looks at all of the log, and of those before it, so that a refill which was cut
 // off and run again says as much as one that wasn't.
-func (r *refill) judge(ctx context.Context, logID int64) error {
+func (r *refill) judge(ctx context.Context) error {
 	var back []auditlog.Event
-	rows, err := r.db.Query(ctx, "SELECT line FROM log_event WHERE log_id = $1 AND action IN ($2, $3, $4, $5) ORDER BY idx",
-		logID, int64(auditlog.Change), int64(auditlog.Set), int64(auditlog.Shred), int64(auditlog.System))
+	rows, err := r.db.Query(ctx, "SELECT line FROM log_event WHERE action IN ($1, $2, $3, $4) ORDER BY log_id, idx",
+		int64(auditlog.Change), int64(auditlog.Set), int64(auditlog.Shred), int64(auditlog.System))
 	if err != nil {
 		return fmt.Errorf("read the log's changes: %w", err)
 	}
@@ -146,7 +147,7 @@ func (r *refill) judgeOne(ctx context.Context, e *auditlog.Event) (keyBack bool,
 	case e.Action == auditlog.System && e.Purpose == register.Refill:
 		err = r.recorded(e)
 	case e.Set != nil && !e.Set.Opens && strings.HasPrefix(e.Set.Job, importJob):
-		r.imports[e.Set.Job] = wrote{e.Index, r.imports[e.Set.Job].count + e.Set.Count}
+		r.imports[e.Set.Job] = wrote{e.Log, e.Index, r.imports[e.Set.Job].count + e.Set.Count}
 	}
 	return keyBack, err
 }
@@ -167,7 +168,7 @@ func (r *refill) recorded(e *auditlog.Event) error {
 }
 
 func (r *refill) lose(e *auditlog.Event, what string) {
-	r.lost = append(r.lost, LostChange{Event: e.Index, Action: e.Action.String(), What: what})
+	r.lost = append(r.lost, LostChange{Log: e.Log, Event: e.Index, Action: e.Action.String(), What: what})
 }
 
 // judgeImports compares how many participants the imports wrote, by the log, with
@@ -185,13 +186,13 @@ func (r *refill) judgeImports(ctx context.Context) error {
 			return fmt.Errorf("compare an import with the register: %w", err)
 		}
 		if have < w.count {
-			r.lose(&auditlog.Event{Index: w.event, Action: auditlog.Set},
+			r.lose(&auditlog.Event{Log: w.log, Index: w.event, Action: auditlog.Set},
 				fmt.Sprintf("%d of the %d participants that the import %s wrote aren't in the register: run it again", w.count-have, w.count, name))
 			if !slices.Contains(r.named, id) {
 				r.gone.Imports = append(r.gone.Imports, id)
 			}
 		}
 	}
-	slices.SortFunc(r.lost, func(a, b LostChange) int { return int(a.Event - b.Event) })
+	slices.SortFunc(r.lost, func(a, b LostChange) int { return cmp.Or(cmp.Compare(a.Log, b.Log), cmp.Compare(a.Event, b.Event)) })
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"azekura/approval"
@@ -21,8 +22,9 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Refilled is what a refill did.
+// Refilled is what a refill did to a log.
 type Refilled struct {
+	Log     int64 `json:"log"`
 	From    int64 `json:"from"`    // events that the database held
 	To      int64 `json:"to"`      // and holds now
 	Signed  int64 `json:"signed"`  // under the signer's head
@@ -36,10 +38,18 @@ type Refilled struct {
 	// Changes are the changes of the register, by the log, that the database's
 	// register doesn't hold.
 	Changes []LostChange `json:"changes,omitempty"`
+	// Formers are the logs before it that weren't whole either.
+	Formers []Refilled `json:"formers,omitempty"`
+}
+
+// Lacks tells whether events that were signed are in the mirror neither.
+func (r *Refilled) Lacks() bool {
+	return r.Missing > 0 || slices.ContainsFunc(r.Formers, func(f Refilled) bool { return f.Missing > 0 })
 }
 
 // LostChange is an event of the log whose effect the register lacks.
 type LostChange struct {
+	Log    int64  `json:"log"`
 	Event  int64  `json:"event"`
 	Action string `json:"action"`
 	What   string `json:"what"` // pseudonyms and numbers, no personal data
@@ -59,8 +69,43 @@ func Refill(ctx context.Context, dir, from string, identities []age.Identity, fi
 			}
 			r.vouched = r.tree.Size()
 		}
-		return r.run(ctx)
+		formers, err := r.formers(ctx, from)
+		if err != nil {
+			return Refilled{Formers: formers}, err
+		}
+		return r.run(ctx, formers)
 	})
+}
+
+// formers does the same for the logs that this one continues, as far as its signer
+// knows them.
+func (r *refill) formers(ctx context.Context, from string) (list []Refilled, err error) {
+	for _, p := range r.signer.Past() {
+		size, root, err := auditlog.HeadOf(ctx, r.db, p.LogID)
+		if err == nil && size == p.Size && root == p.Root {
+			continue
+		}
+		done, err := r.former(ctx, from, p)
+		if err != nil {
+			return list, fmt.Errorf("refill the former log %s: %w", p.Origin, err)
+		}
+		list = append(list, done)
+	}
+	return list, nil
+}
+
+func (r *refill) former(ctx context.Context, from string, p auditlog.Past) (out Refilled, err error) {
+	f := *r.folder
+	f.config.LogID, f.config.Origin = p.LogID, p.Origin
+	if f.signer, err = auditlog.OpenSigner(formerFolder(f.dir, p.LogID)); err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, f.signer.Close()) }()
+	of := &refill{folder: &f, identities: r.identities, progress: r.progress, past: &p}
+	if err := of.begin(ctx, from); err != nil {
+		return out, err
+	}
+	return of.append(ctx)
 }
 
 // ProposeRefill makes the proposal to refill to the mirror's end, whoever vouches.
@@ -76,24 +121,29 @@ func ProposeRefill(ctx context.Context, dir, from, by string, life time.Duration
 // refilling opens an installation's folder and a mirror, and surveys them.
 func refilling[R any](ctx context.Context, dir, from string, do func(*refill) (R, error)) (R, error) {
 	return withFolder(ctx, dir, func(f *folder) (out R, err error) {
+		if err := db.Migrate(ctx, f.db, time.Now(), migrations()); err != nil {
+			return out, err
+		}
 		r := &refill{folder: f, imports: map[string]wrote{}}
-		if err = db.Migrate(ctx, f.db, time.Now(), migrations()); err != nil {
-			return out, err
-		}
-		if r.mirror, err = client.OpenMirror(from, f.signer.Origin()); err != nil {
-			return out, err
-		}
-		if err = r.keys(); err != nil {
-			return out, err
-		}
-		if r.refiller, err = auditlog.OpenRefill(ctx, f.db, f.config.LogID, f.signer); err != nil {
-			return out, err
-		}
-		if err = r.survey(ctx); err != nil {
+		if err := r.begin(ctx, from); err != nil {
 			return out, err
 		}
 		return do(r)
 	})
+}
+
+// begin opens the mirror of a log and the log's tables, and surveys them.
+func (r *refill) begin(ctx context.Context, from string) (err error) {
+	if r.mirror, err = client.OpenMirror(from, r.config.Origin); err != nil {
+		return err
+	}
+	if err := r.keys(); err != nil {
+		return err
+	}
+	if r.refiller, err = auditlog.OpenRefill(ctx, r.db, r.config.LogID, r.signer); err != nil {
+		return err
+	}
+	return r.survey(ctx)
 }
 
 // beyond are the events of a mirror that only the log's key stands behind.
@@ -125,11 +175,14 @@ type refill struct {
 	chunks     []mirrored
 	tree       witness.Tree // of all that the mirror holds
 	vouched    int64        // as far as its events can be believed
-	imports    map[string]wrote
-	lost       []LostChange
-	gone       register.Lost // what of it no event of a refill names yet
-	named      []int64       // imports that one names
-	stored     *keyrotation.Epochs
+	// past is the log's end, where it is a former one: what the log that goes on there
+	// says of it.
+	past    *auditlog.Past
+	imports map[string]wrote
+	lost    []LostChange
+	gone    register.Lost // what of it no event of a refill names yet
+	named   []int64       // imports that one names
+	stored  *keyrotation.Epochs
 }
 
 // mirrored is where a chunk lies in the mirror.
@@ -158,10 +211,19 @@ func (r *refill) keys() error {
 	return nil
 }
 
-func (r *refill) run(ctx context.Context) (Refilled, error) {
+// signed is the head to which the log's events count.
+func (r *refill) signed() (int64, tlog.Hash) {
+	if r.past != nil {
+		return r.past.Size, r.past.Root
+	}
+	return r.signer.Head()
+}
+
+// append appends what is vouched for.
+func (r *refill) append(ctx context.Context) (Refilled, error) {
 	size, _ := r.refiller.Head()
-	signed, _ := r.signer.Head()
-	out := Refilled{From: size, To: max(size, r.vouched), Signed: signed, Missing: max(signed-max(size, r.vouched), 0),
+	signed, _ := r.signed()
+	out := Refilled{Log: r.config.LogID, From: size, To: max(size, r.vouched), Signed: signed, Missing: max(signed-max(size, r.vouched), 0),
 		Unvouched: max(r.tree.Size()-max(size, r.vouched), 0), Recorded: -1}
 	for _, c := range r.chunks {
 		if min(c.to, r.vouched) <= max(size, c.from) {
@@ -174,14 +236,23 @@ func (r *refill) run(ctx context.Context) (Refilled, error) {
 			r.progress(min(c.to, r.vouched), r.vouched)
 		}
 	}
-	if err := r.judge(ctx, r.config.LogID); err != nil {
+	return out, nil
+}
+
+func (r *refill) run(ctx context.Context, formers []Refilled) (Refilled, error) {
+	out, err := r.append(ctx)
+	out.Formers = formers
+	if err != nil {
+		return out, err
+	}
+	if err := r.judge(ctx); err != nil {
 		return out, err
 	}
 	out.Changes = r.lost
-	if _, unconfirmed := r.signer.Restored(); unconfirmed || out.Missing > 0 || out.To == out.From && r.stored == nil && len(r.gone.Changes)+len(r.gone.Imports) == 0 {
+	changed := out.To > out.From || len(formers) > 0 || r.stored != nil || len(r.gone.Changes)+len(r.gone.Imports) > 0
+	if _, unconfirmed := r.signer.Restored(); unconfirmed || out.Lacks() || !changed {
 		return out, nil
 	}
-	var err error
 	out.Recorded, err = r.record(ctx, r.config.LogID, out)
 	return out, err
 }
@@ -192,10 +263,13 @@ func (r *refill) run(ctx context.Context) (Refilled, error) {
 // are vouched for to there.
 func (r *refill) survey(ctx context.Context) error {
 	size, root := r.refiller.Head()
-	signed, signedRoot := r.signer.Head()
+	signed, signedRoot := r.signed()
 	for {
 		c, u, err := r.last(ctx, r.tree.Size())
 		if errors.Is(err, client.ErrEnd) {
+			if r.past != nil { // nothing follows its end, whoever cosigned
+				r.vouched = min(r.vouched, signed)
+			}
 			return nil
 		}
 		if err != nil {

@@ -45,6 +45,7 @@ func (i *Installation) startCosigning(ctx context.Context) error {
 		Handovers:  i.handovers,
 		Refuse:     i.Log.Refuse,
 		Mirror:     feed,
+		Formers:    i.formers(),
 		LogError:   func(err error) { fmt.Fprintln(os.Stderr, "azekura: witnesses:", err) },
 		Now:        time.Now,
 	})
@@ -79,6 +80,28 @@ func (i *Installation) feed() (*client.Feed, error) {
 		return &client.Feed{Origin: i.Signer.Origin(), To: to, Lines: i.Log.Lines, Blocks: i.Log.Blocks, Sign: i.Signer.SignUpload}, nil
 	}
 	return nil, nil
+}
+
+// formers are the logs that this one continues and of which nothing is lost.
+func (i *Installation) formers() (list []client.Former) {
+	for _, p := range i.Log.Past() {
+		if p.Lost() {
+			continue
+		}
+		log := i.Log.Former(p)
+		list = append(list, client.Former{Key: p.Key, Checkpoint: []byte(p.Checkpoint), Hashes: log.Hashes, Feed: func() (*client.Feed, func() error, error) {
+			to, err := age.ParseX25519Recipient(i.Config.Incident)
+			if err != nil {
+				return nil, nil, err
+			}
+			signer, err := auditlog.OpenSigner(formerFolder(i.Dir, p.LogID))
+			if err != nil {
+				return nil, nil, fmt.Errorf("open the former log's signer: %w", err)
+			}
+			return &client.Feed{Origin: p.Origin, To: to, Lines: log.TrueLines, Blocks: log.SetBlocks, Sign: signer.SignUpload}, signer.Close, nil
+		}})
+	}
+	return list
 }
 
 // ChangeWitnesses changes what the settings say of witnesses. A server that runs

@@ -45,6 +45,8 @@ type Options struct {
 	Refuse func(error)
 	// Mirror feeds those witnesses that mirror; nil where none does.
 	Mirror *Feed
+	// Formers are the logs that this one continues, the oldest first.
+	Formers []Former
 	// LogError hears of witnesses that fail.
 	LogError func(error)
 	Now      func() time.Time
@@ -122,7 +124,7 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 			log: log, newest: c.newest, handovers: o.Handovers, dispute: func(why error) { c.disputed(i, why) }}
 		c.asked, c.mail, c.idle[i] = append(c.asked, a), append(c.mail, make(chan head)), true
 		if w.Mirror && o.Mirror != nil {
-			c.feeds = append(c.feeds, newFeeder(c, a))
+			c.feeds = append(c.feeds, newFeeder(c, a, o.Mirror))
 		} else {
 			c.feeds = append(c.feeds, nil)
 		}
@@ -130,6 +132,7 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 	for i, f := range c.feeds { // once the lists grow no more
 		if f != nil {
 			c.done.Go(func() { f.run(c.ctx) })
+			c.done.Go(func() { c.formers(c.asked[i]) })
 		}
 		c.done.Go(func() { c.ask(i) })
 	}

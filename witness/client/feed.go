@@ -46,6 +46,7 @@ type Feed struct {
 type feeder struct {
 	*asked
 	c    *Client
+	from *Feed
 	held atomic.Int64 // what the mirror has, as far as we know
 
 	round head // that its witness was asked for last, with the lines of all who answered; the client's loop's alone
@@ -61,9 +62,9 @@ type feeder struct {
 	moved chan struct{} // closed when held grows
 }
 
-func newFeeder(c *Client, a *asked) *feeder {
+func newFeeder(c *Client, a *asked, from *Feed) *feeder {
 	own := *a // its size is the other goroutine's
-	f := &feeder{asked: &own, c: c, poke: make(chan struct{}, 1), moved: make(chan struct{})}
+	f := &feeder{asked: &own, c: c, from: from, poke: make(chan struct{}, 1), moved: make(chan struct{})}
 	f.held.Store(-1)
 	return f
 }
@@ -180,13 +181,9 @@ func (f *feeder) due() (head, time.Duration) {
 // feed uploads one chunk under a head, or learns how far the mirror is.
 func (f *feeder) feed(ctx context.Context, h head) error {
 	if f.held.Load() < 0 {
-		status, _, answer, err := f.get(ctx, "logs/"+witness.LogName(f.c.o.Mirror.Origin)+"/mirror")
-		if err != nil {
-			return err
-		}
-		return f.heard(status, "", answer)
+		return f.ask(ctx)
 	}
-	chunk, err := f.c.o.Mirror.gather(ctx, f.held.Load(), h.Size)
+	chunk, err := f.from.gather(ctx, f.held.Load(), h.Size)
 	if err != nil {
 		return err
 	}
@@ -194,8 +191,8 @@ func (f *feeder) feed(ctx context.Context, h head) error {
 	if err != nil {
 		return err
 	}
-	return chunk.each(ctx, f.c.o.Mirror, chain, func(raw []byte) error {
-		status, kind, answer, err := f.post(ctx, "logs/"+witness.LogName(f.c.o.Mirror.Origin)+"/mirror", raw)
+	return chunk.each(ctx, f.from, chain, func(raw []byte) error {
+		status, kind, answer, err := f.post(ctx, "logs/"+witness.LogName(f.from.Origin)+"/mirror", raw)
 		if err != nil {
 			return err
 		}
@@ -234,7 +231,7 @@ func (f *feeder) heard(status int, kind string, answer []byte) error {
 		f.at(n)
 		return errors.New("the mirror wants the chunk again from its beginning")
 	case status == http.StatusNotFound:
-		return errors.New("it doesn't mirror this log; have it added there with azekura witness add-log --mirror")
+		return errNotMirrored
 	default:
 		return fmt.Errorf("%w (status %d: %s)", errNoAnswer, status, strings.TrimSpace(string(answer)))
 	}

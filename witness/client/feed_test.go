@@ -171,7 +171,7 @@ func FuzzReadRecord(f *testing.F) {
 // there is one, and under its own witness's alone when the others have kept it waiting.
 func TestUploadsUnderAQuorum(t *testing.T) {
 	settings := Settings{Witnesses: make([]Witness, 3), MirrorAfter: Duration(time.Hour)} // two of three
-	f := newFeeder(&Client{o: Options{Settings: settings}}, &asked{})
+	f := newFeeder(&Client{o: Options{Settings: settings}}, &asked{}, nil)
 	f.held.Store(0)
 	round := func(size int64, who ...string) {
 		h := head{note: []byte("head\n")}
