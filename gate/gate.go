@@ -60,7 +60,9 @@ type Gate struct {
 
 // New puts the gate before a register.
 func New(d db.DB, ring *keyring.Ring, log *auditlog.Log, dir *access.Directory, room *cases.Room, store *register.Store) *Gate {
-	return &Gate{store: store, log: log, access: dir, cases: room, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store)}
+	g := &Gate{store: store, log: log, access: dir, cases: room, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store)}
+	store.DisplaceBy(g.displace)
+	return g
 }
 
 // Close waits for what is under way.

@@ -3,6 +3,7 @@ package register
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"azekura/auditlog"
@@ -34,6 +35,19 @@ func (t Taken) Error() string { return "the " + t.Kind.String() + " is another p
 // ErrConflict if another change came first, and Taken for a ref or number that
 // is somebody else's.
 func (s *Store) Change(ctx context.Context, event auditlog.Event, p *Sealed, values []NewValue, forms []value.Form) (auditlog.Receipt, error) {
+	r, err := s.tryChange(ctx, event, p, values, forms)
+	var taken Taken
+	for errors.As(err, &taken) && s.canaries.Is(taken.By) && !s.canaries.Is(p.Key.ID) {
+		// What a canary has is free to whoever it is given to in earnest.
+		if err := s.displace(ctx, []uuid.UUID{taken.By}); err != nil {
+			return auditlog.Receipt{}, err
+		}
+		r, err = s.tryChange(ctx, event, p, values, forms)
+	}
+	return r, err
+}
+
+func (s *Store) tryChange(ctx context.Context, event auditlog.Event, p *Sealed, values []NewValue, forms []value.Form) (auditlog.Receipt, error) {
 	if err := s.turn.take(ctx); err != nil {
 		return auditlog.Receipt{}, err
 	}
@@ -141,6 +155,18 @@ func (s *Store) record(ctx context.Context, event auditlog.Event, tx db.Tx, fini
 // tokens go too. The sealed versions stay and can't be opened again by anyone
 // who has only this database. It returns ErrConflict if a change came first.
 func (s *Store) Shred(ctx context.Context, event auditlog.Event, p *Sealed, forms []value.Form) (auditlog.Receipt, error) {
+	return s.ShredTokens(ctx, event, p, func(x *keyring.Index) ([]keyring.Token, error) {
+		var list []keyring.Token
+		for _, form := range forms {
+			list = append(list, token(x, form))
+		}
+		return list, nil
+	})
+}
+
+// ShredTokens is Shred for a caller who makes the tokens himself, for each index in
+// use.
+func (s *Store) ShredTokens(ctx context.Context, event auditlog.Event, p *Sealed, tokens func(*keyring.Index) ([]keyring.Token, error)) (auditlog.Receipt, error) {
 	if err := s.turn.take(ctx); err != nil {
 		return auditlog.Receipt{}, err
 	}
@@ -148,10 +174,17 @@ func (s *Store) Shred(ctx context.Context, event auditlog.Event, p *Sealed, form
 	if _, err := s.stands(ctx, p); err != nil {
 		return auditlog.Receipt{}, err
 	}
-	return s.shred(ctx, event, p.Key.ID, forms)
+	of := map[int64][]keyring.Token{}
+	for _, x := range s.ring.Indexes() {
+		var err error
+		if of[x.Epoch()], err = tokens(x); err != nil {
+			return auditlog.Receipt{}, err
+		}
+	}
+	return s.shred(ctx, event, p.Key.ID, of)
 }
 
-func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, forms []value.Form) (auditlog.Receipt, error) {
+func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, tokens map[int64][]keyring.Token) (auditlog.Receipt, error) {
 	event.Participant = id
 	tx, err := s.db.Begin(ctx)
 	if err != nil {
@@ -162,7 +195,7 @@ func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, f
 		err = ErrNotFound
 	}
 	if err == nil {
-		err = s.unindex(ctx, tx, id, forms)
+		err = s.unindex(ctx, tx, id, tokens)
 	}
 	if err != nil {
 		tx.Rollback()
@@ -181,11 +214,10 @@ func (s *Store) shred(ctx context.Context, event auditlog.Event, id uuid.UUID, f
 }
 
 // unindex takes a participant's tokens out of every index in use.
-func (s *Store) unindex(ctx context.Context, tx db.Tx, id uuid.UUID, forms []value.Form) error {
-	for _, x := range s.ring.Indexes() {
-		for _, form := range forms {
-			t := token(x, form)
-			if _, err := tx.Exec(ctx, "DELETE FROM "+indexTable(x.Epoch())+" WHERE token = $1 AND participant_id = $2", t[:], bytes.Clone(id[:])); err != nil {
+func (s *Store) unindex(ctx context.Context, tx db.Tx, id uuid.UUID, tokens map[int64][]keyring.Token) error {
+	for epoch, list := range tokens {
+		for _, t := range list {
+			if _, err := tx.Exec(ctx, "DELETE FROM "+indexTable(epoch)+" WHERE token = $1 AND participant_id = $2", t[:], bytes.Clone(id[:])); err != nil {
 				return err
 			}
 		}

@@ -27,7 +27,10 @@ type incoming struct {
 	content      []byte // what the digest is over
 	ref, number  keyring.Token
 
-	name     func(row int64, id uuid.UUID) uuid.UUID
+	canary  bool
+	beside  int  // of a canary: its neighbour's place in the chunk
+	dropped bool // of a canary: it isn't planted
+
 	id       uuid.UUID
 	key      keyring.DataKey
 	versions []Version
@@ -58,8 +61,32 @@ type chunk struct {
 	incoming []incoming
 }
 
-// prepare reads a chunk and seals it. Nothing is written yet.
-func (s *Store) prepare(reader *rowfile.Reader, o *ImportOptions) (*chunk, error) {
+// prepare reads a chunk, puts canaries between its rows and seals it. Nothing is
+// written yet.
+func (s *Store) prepare(ctx context.Context, reader *rowfile.Reader, p *planter, o *ImportOptions) (*chunk, error) {
+	c, err := s.readChunk(reader)
+	if err != nil || o.DryRun {
+		return c, err
+	}
+	if p != nil {
+		if err := p.plant(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.name(s, o); err != nil {
+		return nil, err
+	}
+	for i := range c.incoming {
+		if in := &c.incoming[i]; len(in.problems) == 0 {
+			if err := in.seal(s.ring); err != nil {
+				return nil, fmt.Errorf("seal row %d: %w", in.no, err)
+			}
+		}
+	}
+	return c, nil
+}
+
+func (s *Store) readChunk(reader *rowfile.Reader) (*chunk, error) {
 	c := &chunk{incoming: make([]incoming, 0, chunkRows), keys: s.ring.State()}
 	var row rowfile.Row
 	for len(c.incoming) < chunkRows {
@@ -70,17 +97,12 @@ func (s *Store) prepare(reader *rowfile.Reader, o *ImportOptions) (*chunk, error
 		if err != nil {
 			return nil, fmt.Errorf("read row %d: %w", c.last+1, err)
 		}
-		in := incoming{no: row.N, from: row.Start, to: row.End, problems: row.Bad, name: o.Name}
+		in := incoming{no: row.N, from: row.Start, to: row.End, problems: row.Bad}
 		c.rows, c.end, c.last = c.rows+1, row.End, row.N
 		if len(in.problems) == 0 {
 			in.judge(&row, s)
 		} else {
 			in.problems = append([]value.Problem(nil), in.problems...)
-		}
-		if len(in.problems) == 0 && !o.DryRun {
-			if err := in.seal(s.ring); err != nil {
-				return nil, fmt.Errorf("seal row %d: %w", row.N, err)
-			}
 		}
 		c.incoming = append(c.incoming, in)
 	}
@@ -201,12 +223,6 @@ func (st *step) append(b []byte) []byte {
 // seal makes a participant of the row.
 func (in *incoming) seal(ring *keyring.Ring) error {
 	var err error
-	if in.id, err = uuid.NewV7(); err != nil {
-		return err
-	}
-	if in.name != nil {
-		in.id = in.name(in.no, in.id)
-	}
 	var sealing keyring.Sealing
 	if in.key, sealing, err = ring.NewParticipant(in.id); err != nil {
 		return err
@@ -242,19 +258,14 @@ func (in *incoming) pack(sealing keyring.Sealing, first int64) ([]Version, error
 // write judges a chunk against the register and commits what comes of it.
 func (w *importer) write(ctx context.Context, c *chunk) error {
 	// What a chunk finds of refs and numbers must still hold when it commits.
-	if err := w.store.turn.take(ctx); err != nil {
-		return err
-	}
-	defer w.store.turn.give()
-	if err := c.renew(w.store, w.options.DryRun); err != nil {
-		return err
-	}
-	next := w.at
-	next.Done, next.Rows = c.end, c.last
-	known, err := w.known(ctx, c)
+	known, err := w.begin(ctx, c)
 	if err != nil {
 		return err
 	}
+	defer w.store.turn.give()
+	w.keep(c, known)
+	next := w.at
+	next.Done, next.Rows = c.end, c.last
 	var out rows
 	fresh := true
 	id, err := w.store.log.NewSetID()
@@ -267,6 +278,13 @@ func (w *importer) write(ctx context.Context, c *chunk) error {
 		in := &c.incoming[i]
 		if len(in.problems) == 0 {
 			in.problems = w.clash(in, known)
+		}
+		if in.canary {
+			if !in.dropped && len(in.problems) == 0 {
+				known.add(in)
+				w.create(in, &out, set)
+			}
+			continue
 		}
 		switch old := known.by(in); {
 		case len(in.problems) > 0:
@@ -305,6 +323,35 @@ func (w *importer) write(ctx context.Context, c *chunk) error {
 	}
 	w.at = next
 	return nil
+}
+
+// begin takes the turn and looks the chunk's refs and numbers up. Canaries that are
+// in the way go first.
+func (w *importer) begin(ctx context.Context, c *chunk) (*known, error) {
+	for {
+		if err := w.store.turn.take(ctx); err != nil {
+			return nil, err
+		}
+		var known *known
+		err := c.renew(w.store, w.options.DryRun)
+		if err == nil {
+			known, err = w.known(ctx, c)
+		}
+		var away []uuid.UUID
+		if err == nil {
+			away = w.displaced(c, known)
+		}
+		if err == nil && len(away) == 0 {
+			return known, nil
+		}
+		w.store.turn.give()
+		if err == nil {
+			err = w.store.displace(ctx, away)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // accept notes a row's ref and number in a dry run, which has no table to look

@@ -50,6 +50,9 @@ type ImportOptions struct {
 	// Rejects, when given, takes the rejected rows of the file, encrypted to
 	// the operator; it is called once, at the end.
 	Rejects func(ctx context.Context, i Import, file io.ReaderAt) error
+	// Density is how many canaries are planted for each person whom the import
+	// makes, drawn like their neighbours; 0 plants none.
+	Density float64
 	// Name, when given, may change the id that the participant of a row gets, who
 	// would be new: of the rows that are canaries. It must say the same of a row
 	// each time, for an import that was stopped goes on.
@@ -232,7 +235,11 @@ func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOpt
 			return i, fmt.Errorf("go on at row %d: %w", i.Rows+1, err)
 		}
 	}
-	w := &importer{store: s, options: o, at: i, told: told(reader), seen: map[keyring.Token]bool{}}
+	p, err := newPlanter(s, file, i.Bytes, o)
+	if err != nil {
+		return i, err
+	}
+	w := &importer{store: s, options: o, at: i, told: told(reader), seen: map[keyring.Token]bool{}, planter: p}
 	if err := w.all(ctx, reader); err != nil {
 		return w.at, err
 	}
@@ -287,6 +294,7 @@ type importer struct {
 	store   *Store
 	options ImportOptions
 	at      Import
+	planter *planter               // or nil
 	told    field.Set              // the fields of which the file speaks, if only by leaving them empty
 	seen    map[keyring.Token]bool // refs and numbers accepted by a dry run
 }
@@ -300,7 +308,7 @@ func (w *importer) all(ctx context.Context, reader *rowfile.Reader) error {
 		defer close(chunks)
 		for ctx.Err() == nil {
 			var c *chunk
-			if c, readErr = w.store.prepare(reader, &w.options); readErr != nil || c.rows == 0 {
+			if c, readErr = w.store.prepare(ctx, reader, w.planter, &w.options); readErr != nil || c.rows == 0 {
 				return
 			}
 			select {

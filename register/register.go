@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"azekura/auditlog"
+	"azekura/gate/canary"
 	"azekura/internal/db"
 	"azekura/keyring"
 	"azekura/register/field"
@@ -53,6 +54,9 @@ type Store struct {
 	log  *auditlog.Log
 	turn turn
 
+	canaries canary.Marks
+	displace func(ctx context.Context, ids []uuid.UUID) error // set by the gate
+
 	shredded shredded
 	lost     lost // in a refill, once opened never changed
 	guarded  bool // every version's row carries a MAC
@@ -60,7 +64,7 @@ type Store struct {
 
 // Open gives the store of a database.
 func Open(d db.DB, ring *keyring.Ring, log *auditlog.Log) *Store {
-	return &Store{db: d, ring: ring, log: log, turn: make(turn, 1)}
+	return &Store{db: d, ring: ring, log: log, turn: make(turn, 1), canaries: canary.New(ring)}
 }
 
 // turn lets one change of the register happen at a time, from looking up who has

@@ -8,10 +8,8 @@
 // there is no list that could be stolen, lost, edited or left out of a backup, and
 // the digest key isn't changed when data and index keys are.
 //
-// A canary is planted as a row of an import among the others, so that it has its
-// neighbours' job, chunk, times, sizes and tokens: register.ImportOptions.Name
-// gives those rows that are one their ids. Who prepares the file draws them, in a
-// class that is rightly unpaid.
+// A canary is planted by an import among its rows, so that it has its neighbours'
+// job, chunk, times, sizes and tokens (register.ImportOptions.Density).
 //
 // Whoever has the keys tells canaries apart: that is the gate's host. Whoever reads
 // the log sees which canaries were touched, and who was opened in honest work is none.

@@ -1,0 +1,250 @@
+package register
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	"azekura/register/field"
+	"azekura/register/rowfile"
+	"azekura/register/value"
+
+	"github.com/google/uuid"
+)
+
+// MaxDensity bounds how many canaries an import plants for each person whom it
+// makes: more would cost space and hide nothing better.
+const MaxDensity = 0.2
+
+// ErrDensity refuses another.
+var ErrDensity = fmt.Errorf("the density of canaries is a share of the people imported, 0 to %g; 0.01 to 0.05 is usual", MaxDensity)
+
+// minNeighbours is how many new people a chunk has before any canary is planted
+// in it: the tables tell how many rows a job wrote, and beside one or two new
+// people a third would be known.
+const minNeighbours = 50
+
+// planter draws the canaries of one file. What it draws is made of the file's own
+// rows, so it looks like them in number range, birth year, place and name, in
+// which fields are there and how long they are.
+type planter struct {
+	store   *Store
+	density float64
+	rng     *rand.Rand
+	taken   *filter // the refs, numbers and telephone numbers of the whole file
+	refs    serials
+	rows    int64
+}
+
+// newPlanter reads the whole file once: a ref that no row so far has may be a
+// later row's.
+func newPlanter(s *Store, file io.ReaderAt, size int64, o ImportOptions) (*planter, error) {
+	if !(o.Density >= 0 && o.Density <= MaxDensity) {
+		return nil, ErrDensity
+	}
+	if o.Density == 0 || o.DryRun {
+		return nil, nil
+	}
+	var seed [32]byte
+	crand.Read(seed[:])
+	p := &planter{store: s, density: o.Density, rng: rand.New(rand.NewChaCha8(seed)), taken: newFilter(size), refs: serials{}}
+	reader, err := rowfile.Open(file, size, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	var row rowfile.Row
+	for {
+		err := reader.Next(&row)
+		if errors.Is(err, io.EOF) {
+			return p, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the refs that the file has: %w", err)
+		}
+		p.note(&row)
+	}
+}
+
+// note takes what a row claims, though the row may be refused for something else.
+func (p *planter) note(row *rowfile.Row) {
+	for _, c := range [...]struct {
+		field  field.Field
+		column value.Column
+	}{{field.Ref, value.ColRef}, {field.Number, value.ColNumber}, {field.Phone, value.ColPhone}} {
+		text, err := value.ParseField(c.field, row.Raw[c.column], p.store.log.Now())
+		if err != nil {
+			continue
+		}
+		p.taken.add(c.field, text)
+		if c.field == field.Ref {
+			p.refs.add(text)
+			p.rows++
+		}
+	}
+}
+
+// plant puts canaries between a chunk's rows.
+func (p *planter) plant(ctx context.Context, c *chunk) error {
+	var sound []*incoming
+	for i := range c.incoming {
+		if len(c.incoming[i].problems) == 0 {
+			sound = append(sound, &c.incoming[i])
+		}
+	}
+	if len(sound) < minNeighbours {
+		return nil
+	}
+	out := make([]incoming, 0, len(c.incoming)+int(2*p.density*float64(len(sound)))+8)
+	for i := range c.incoming {
+		in := &c.incoming[i]
+		if len(in.problems) > 0 || p.rng.Float64() >= p.density {
+			out = append(out, *in)
+			continue
+		}
+		bird, err := p.draw(ctx, sound, in)
+		if err != nil {
+			return fmt.Errorf("draw a canary: %w", err)
+		}
+		switch at := len(out); {
+		case bird == nil:
+			out = append(out, *in)
+		case p.rng.IntN(2) == 0:
+			bird.beside = at + 1
+			out = append(out, *bird, *in)
+		default:
+			bird.beside = at
+			out = append(out, *in, *bird)
+		}
+	}
+	c.incoming = out
+	return nil
+}
+
+// tries bounds the drawing of one value that must be free.
+const tries = 64
+
+// draw makes a canary beside a row, or none where nothing is free: one row's name,
+// year of birth and fields, others' day of birth and addresses, and a ref, number,
+// telephone number, e-mail address and account of its own. Its award is suspended:
+// as long as its model's, and of no yen.
+func (p *planter) draw(ctx context.Context, sound []*incoming, beside *incoming) (*incoming, error) {
+	one := func() *incoming { return sound[p.rng.IntN(len(sound))] }
+	model := one()
+	ref, err := p.free(ctx, field.Ref, value.KindRef, p.refs.near(p.rng, beside.last().Get(field.Ref), int64(2*p.density*float64(p.rows))))
+	if err != nil || ref == "" {
+		return nil, err
+	}
+	neighbour := one().last().Get(field.Number)
+	number, err := p.free(ctx, field.Number, value.KindNumber, func(int) string { return redraw(p.rng, neighbour, 4) })
+	if err != nil || number == "" {
+		return nil, err
+	}
+	m := mask{p: p, one: one, own: map[field.Field]string{field.Ref: ref, field.Number: number}, seen: map[string]string{}}
+	if m.own[field.Birth] = m.birth(model.last().Get(field.Birth)); m.own[field.Birth] == "" {
+		return nil, nil
+	}
+	bird := &incoming{no: beside.no, from: beside.from, to: beside.to, canary: true}
+	for i := range model.steps {
+		st, err := m.step(ctx, &model.steps[i])
+		if err != nil || st == nil {
+			return nil, err
+		}
+		bird.content = append(st.append(bird.content), st.award...)
+		bird.steps = append(bird.steps, *st)
+	}
+	bird.index(p.store.ring.Indexes()[0])
+	return bird, nil
+}
+
+// last is a row's record as it stands.
+func (in *incoming) last() *value.Record { return &in.steps[len(in.steps)-1].record }
+
+// free draws until a text is nobody's, in the file and in the register; "" is none.
+func (p *planter) free(ctx context.Context, f field.Field, kind value.Kind, draw func(try int) string) (string, error) {
+	for try := range tries {
+		text, err := value.ParseField(f, draw(try), p.store.log.Now())
+		if err != nil || p.taken.has(f, text) {
+			continue
+		}
+		form, err := value.QueryForm(kind, text, "", p.store.log.Now())
+		if err != nil {
+			continue
+		}
+		found, err := p.store.Find(ctx, form, 1)
+		if err != nil {
+			return "", err
+		}
+		if len(found) == 0 {
+			p.taken.add(f, text)
+			return text, nil
+		}
+	}
+	return "", nil
+}
+
+// name draws the ids of a chunk's people, all at once: between two of them lies no
+// work that differs by who they are.
+func (c *chunk) name(s *Store, o *ImportOptions) error {
+	ids := make([]uuid.UUID, len(c.incoming))
+	for i := range ids {
+		var err error
+		if ids[i], err = uuid.NewV7(); err != nil {
+			return err
+		}
+	}
+	for i := range c.incoming {
+		in := &c.incoming[i]
+		if in.id = ids[i]; in.canary {
+			in.id = s.canaries.Of(in.id)
+		} else if o.Name != nil {
+			in.id = o.Name(in.no, in.id)
+		}
+	}
+	return nil
+}
+
+// keep says which of a chunk's canaries are planted: those beside somebody new,
+// where there are enough new people, and whose ref and number are still free.
+func (w *importer) keep(c *chunk, k *known) {
+	isNew := func(in *incoming) bool {
+		return len(in.problems) == 0 && k.refs[in.ref] == nil && k.numbers[in.number] == nil
+	}
+	fresh := 0
+	for i := range c.incoming {
+		if in := &c.incoming[i]; !in.canary && isNew(in) {
+			fresh++
+		}
+	}
+	for i := range c.incoming {
+		if in := &c.incoming[i]; in.canary {
+			in.dropped = fresh < minNeighbours || !isNew(in) || !isNew(&c.incoming[in.beside])
+		}
+	}
+}
+
+// DisplaceBy says who makes place where a canary's ref or number is given to
+// somebody: it takes opening the canary, so it is the gate.
+func (s *Store) DisplaceBy(f func(ctx context.Context, ids []uuid.UUID) error) { s.displace = f }
+
+// displaced are the canaries whose ref or number a row of the chunk has: whoever it
+// was given to in earnest has it.
+func (w *importer) displaced(c *chunk, k *known) []uuid.UUID {
+	var list []uuid.UUID
+	seen := map[uuid.UUID]bool{}
+	for i := range c.incoming {
+		in := &c.incoming[i]
+		if in.canary || len(in.problems) > 0 || w.options.Name != nil {
+			continue
+		}
+		for _, row := range []*knownRow{k.refs[in.ref], k.numbers[in.number]} {
+			if row != nil && !seen[row.id] && w.store.canaries.Is(row.id) {
+				seen[row.id] = true
+				list = append(list, row.id)
+			}
+		}
+	}
+	return list
+}

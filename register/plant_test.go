@@ -1,0 +1,122 @@
+package register_test
+
+import (
+	"bytes"
+	"testing"
+
+	"azekura/gate/canary"
+	"azekura/internal/installation"
+	"azekura/internal/insttest"
+	"azekura/register"
+
+	"github.com/google/uuid"
+)
+
+// plant imports content with canaries beside its people.
+func plant(t *testing.T, i *installation.Installation, content []byte, density float64) register.Import {
+	t.Helper()
+	at, err := insttest.TryImport(t.Context(), i, insttest.File(t, content), register.ImportOptions{Density: density})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// sound holds the register against the log and its index against the values.
+func sound(t *testing.T, i *installation.Installation) {
+	t.Helper()
+	if v, err := i.Gate.VerifyRegister(t.Context(), func(int64) {}); err != nil || !v.OK {
+		t.Fatalf("%d problems: %v %v", len(v.Problems), v.Problems, err)
+	}
+}
+
+// planted are the canaries in the register, and how many others there are.
+func planted(t *testing.T, i *installation.Installation) (birds []uuid.UUID, others int) {
+	t.Helper()
+	marks := canary.New(i.Ring)
+	err := i.Register.EachID(t.Context(), func(ids []uuid.UUID, _ []int64) error {
+		for _, id := range ids {
+			if marks.Is(id) {
+				birds = append(birds, id)
+			} else {
+				others++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return birds, others
+}
+
+// sparse is a file in which every tenth ref is nobody's.
+func sparse(t *testing.T, seed uint64, n int) []byte {
+	t.Helper()
+	lines := bytes.SplitAfter(insttest.CSV(t, seed, int64(n)), []byte("\n"))
+	var b bytes.Buffer
+	for at, line := range lines {
+		if at%10 != 7 {
+			b.Write(line)
+		}
+	}
+	return b.Bytes()
+}
+
+func TestPlant(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		at := plant(t, i, sparse(t, 3, 1000), 0.1)
+		birds, others := planted(t, i)
+		if at.Created != 900 || at.Rejected != 0 || others != 900 || len(birds) < 40 || len(birds) > 160 {
+			t.Fatalf("%d made of 900 rows, %d there, %d canaries", at.Created, others, len(birds))
+		}
+		again := plant(t, i, sparse(t, 3, 1000), 0.1)
+		if more, _ := planted(t, i); again.Created != 900 || len(more) != len(birds) {
+			t.Fatalf("the same file again: %d canaries, were %d", len(more), len(birds))
+		}
+		// Most rows are known now, and canaries are planted beside new people alone.
+		plant(t, i, append(sparse(t, 3, 1000), '\n'), 0.1)
+		if more, others := planted(t, i); len(more) != len(birds) || others != 900 {
+			t.Fatalf("a file of known people planted %d canaries", len(more)-len(birds))
+		}
+		sound(t, i)
+	})
+}
+
+// TestPlantedGivesWay imports those who were left out: their refs may be canaries'.
+func TestPlantedGivesWay(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		plant(t, i, sparse(t, 3, 1000), 0.1)
+		before, _ := planted(t, i)
+		at := plant(t, i, insttest.CSV(t, 3, 1000), 0)
+		birds, others := planted(t, i)
+		if at.Rejected != 0 || at.Created != 100 || others != 1000 {
+			t.Fatalf("%d made, %d rejected, %d there", at.Created, at.Rejected, others)
+		}
+		shredded := 0
+		for _, id := range birds { // the sealed versions of the shredded stay
+			if i.Register.Shredded(id) {
+				shredded++
+			}
+		}
+		if len(birds) != len(before) || shredded == 0 {
+			t.Fatalf("%d of %d canaries gave way", shredded, len(before))
+		}
+		sound(t, i)
+	})
+}
+
+// TestPlantDense finds place behind a file without gaps.
+func TestPlantDense(t *testing.T) {
+	i := insttest.Open(t, insttest.New(t, "sqlite"))
+	at := plant(t, i, insttest.NDJSON(t, 5, 600), 0.1)
+	birds, others := planted(t, i)
+	if at.Created != 600 || others != 600 || len(birds) < 20 {
+		t.Fatalf("%d made, %d there, %d canaries", at.Created, others, len(birds))
+	}
+	for _, d := range []float64{-0.1, 0.3} {
+		if _, err := insttest.TryImport(t.Context(), i, insttest.File(t, insttest.CSV(t, 6, 10)), register.ImportOptions{Density: d}); err == nil {
+			t.Fatalf("density %g", d)
+		}
+	}
+}
