@@ -32,6 +32,8 @@ type Listen struct {
 	CertFile string // its certificate and key; empty ones are made, self-signed, in tls/
 	KeyFile  string
 	Log      string // address of the audit log's public side; empty for none
+	// Standby, if there is one, gives its listeners in the place of these addresses.
+	Standby *Standby
 	// LogReady hears the log's address once it is listened at.
 	LogReady func(address string)
 }
@@ -49,26 +51,36 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 	}
 	pin := pinOf(cert)
 	s.pin.Store(&pin)
-	staff, err := net.Listen("tcp", l.Address)
+	staff, public, err := l.listen()
 	if err != nil {
-		return fmt.Errorf("listen for staff: %w", err)
+		return err
+	}
+	shut := func(err error) error { // of what isn't served yet
+		if public != nil {
+			err = errors.Join(err, public.Close())
+		}
+		return errors.Join(err, staff.Close())
 	}
 	operator, err := listenSocket(filepath.Join(s.inst.Dir, SocketName))
 	if err != nil {
-		return errors.Join(err, staff.Close())
+		return shut(err)
+	}
+	passed, err := listenPassed(filepath.Join(s.inst.Dir, staffSocket))
+	if err != nil {
+		return errors.Join(shut(err), operator.Close())
 	}
 	secure := func(l net.Listener) net.Listener {
 		return tls.NewListener(l, s.inst.Devices.Config(cert, s.inst.Log.Now))
 	}
-	servers, listeners := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}, []net.Listener{secure(staff), operator}
+	servers, listeners := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}, [][]net.Listener{{secure(staff), secure(passed)}, {operator}}
 	servers[0].ConnContext, servers[0].ConnState = s.linked, s.unlink
 	servers[0].WriteTimeout = writeTimeout // its answers are small; whoever doesn't take one is cut off
-	if l.Log != "" {
-		public, err := net.Listen("tcp", l.Log)
+	if public != nil {
+		passed, err := listenPassed(filepath.Join(s.inst.Dir, logSocket))
 		if err != nil {
-			return errors.Join(fmt.Errorf("listen for readers of the log: %w", err), staff.Close(), operator.Close())
+			return errors.Join(shut(err), operator.Close(), listeners[0][1].Close())
 		}
-		servers, listeners = append(servers, s.server(s.Log())), append(listeners, secure(public))
+		servers, listeners = append(servers, s.server(s.Log())), append(listeners, []net.Listener{secure(public), secure(passed)})
 		servers[2].ConnContext, servers[2].ConnState = s.linked, s.unlink
 		servers[2].WriteTimeout = writeTimeout
 		if l.LogReady != nil {
@@ -78,9 +90,11 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 	cutting, stopCutting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCutting()
 	go s.cutLinks(cutting)
-	failed := make(chan error, len(servers))
+	failed := make(chan error, 2*len(servers))
 	for i := range servers {
-		go func() { failed <- servers[i].Serve(listeners[i]) }()
+		for _, l := range listeners[i] {
+			go func() { failed <- servers[i].Serve(l) }()
+		}
 	}
 	ready(staff.Addr().String())
 	select {

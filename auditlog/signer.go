@@ -2,6 +2,7 @@ package auditlog
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -99,6 +100,12 @@ func writeNew(path string, data []byte) error {
 	}
 	_, err = f.Write(data)
 	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// AwaitSigner waits until no process has a signer's folder open. One that is killed
+// has it open no more.
+func AwaitSigner(ctx context.Context, dir string) error {
+	return slotfile.Await(ctx, filepath.Join(dir, "state"))
 }
 
 // OpenSigner opens a signer's folder, for one process at a time.

@@ -179,14 +179,40 @@ func (a *app) recoverCommand() *cobra.Command {
 	return cmd
 }
 
+// stand waits for the lead, and passes what comes in on to whoever has it.
+func (a *app) stand(cmd *cobra.Command, l *api.Listen) (*installation.Installation, error) {
+	var err error
+	if l.Standby, err = api.StandBy(a.dir, *l, func(err error) { logError("-", err) }); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "standing by at https://%s\n", l.Standby.Address())
+	inst, err := installation.Lead(cmd.Context(), a.dir, a.passphrase)
+	if err != nil {
+		return nil, errors.Join(err, l.Standby.Close())
+	}
+	return inst, nil
+}
+
 func (a *app) serveCommand() *cobra.Command {
 	l := api.Listen{}
+	var standby bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API to staff, and the operator's socket",
-		Args:  cobra.NoArgs,
+		Long: `serve answers staff over HTTPS, and the operator at a socket in the folder.
+
+With --standby it is a second gate on the same folder: it listens at once, passes
+connections on to the server that leads, and takes its place as soon as that one is gone.
+Nothing is decided or opened by a gate that stands by: TLS ends at the one that leads.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			inst, err := installation.Open(cmd.Context(), a.dir, a.passphrase)
+			var inst *installation.Installation
+			var err error
+			if standby {
+				inst, err = a.stand(cmd, &l)
+			} else {
+				inst, err = installation.Open(cmd.Context(), a.dir, a.passphrase)
+			}
 			if err != nil {
 				return err
 			}
@@ -216,6 +242,7 @@ func (a *app) serveCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
+	f.BoolVar(&standby, "standby", false, "pass connections on to the server that leads, and take its place when it is gone")
 	f.StringVar(&l.Address, "listen", "127.0.0.1:8443", "host and port for staff")
 	f.StringVar(&l.Log, "log-addr", "", "host and port for readers of the audit log: checkpoint, hash tiles, keys; none without it")
 	f.StringVar(&l.CertFile, "tls-cert", "", "the certificate's file; without it one is made, self-signed")

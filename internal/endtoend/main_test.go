@@ -183,7 +183,18 @@ type server struct {
 // killed at the end of the test if it still runs.
 func (a *agency) serve(t *testing.T) *server {
 	t.Helper()
-	s := &server{cmd: a.command("serve", "--listen", "127.0.0.1:0"), exited: make(chan struct{})}
+	return a.started(t, "serving https://", "serve", "--listen", "127.0.0.1:0")
+}
+
+// standby starts a second gate, and waits until it listens.
+func (a *agency) standby(t *testing.T) *server {
+	t.Helper()
+	return a.started(t, "standing by at https://", "serve", "--standby", "--listen", "127.0.0.1:0")
+}
+
+func (a *agency) started(t *testing.T, says string, args ...string) *server {
+	t.Helper()
+	s := &server{cmd: a.command(args...), exited: make(chan struct{})}
 	// The server doesn't outlive its test, however that ends.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := s.cmd.StdoutPipe()
@@ -199,7 +210,7 @@ func (a *agency) serve(t *testing.T) *server {
 	go func() {
 		defer close(address)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if rest, ok := strings.CutPrefix(lines.Text(), "serving https://"); ok {
+			if rest, ok := strings.CutPrefix(lines.Text(), says); ok {
 				address <- strings.Fields(rest)[0]
 			}
 		}

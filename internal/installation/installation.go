@@ -327,6 +327,35 @@ func Open(ctx context.Context, dir string, passphrase func() ([]byte, error)) (*
 	return i, nil
 }
 
+// Lead is Open once no other process has the installation open. passphrase is asked
+// for at once, and tried, so that a takeover waits for nobody.
+func Lead(ctx context.Context, dir string, passphrase func() ([]byte, error)) (*Installation, error) {
+	config, err := ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	asked := once(passphrase)
+	defer func() { clear(asked.text) }()
+	if w, err := root.Open(ctx, dir, config.Root, asked.get); err != nil {
+		return nil, err
+	} else if err := root.Close(ctx, w); err != nil {
+		return nil, err
+	}
+	debug.FreeOSMemory()
+	for {
+		err := auditlog.AwaitSigner(ctx, signerFolder(dir))
+		if errors.Is(err, os.ErrNotExist) { // it is being exchanged for the next log's
+			time.Sleep(time.Second)
+		} else if err != nil {
+			return nil, err
+		}
+		i, err := Open(ctx, dir, asked.get)
+		if !errors.Is(err, auditlog.ErrHeld) { // else another was quicker
+			return i, err
+		}
+	}
+}
+
 func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, error)) error {
 	var err error
 	if i.Config, err = ReadConfig(i.Dir); err != nil {

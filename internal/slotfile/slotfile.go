@@ -10,6 +10,7 @@ package slotfile
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -75,6 +76,24 @@ func Open(path string) (*File, []byte, error) {
 		return nil, nil, errors.Join(err, f.Close())
 	}
 	return s, state, nil
+}
+
+// Await waits until no process has a file open.
+func Await(ctx context.Context, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	got := make(chan error, 1)
+	go func() { // which can't be woken but by the lock; whoever gives up is about to end
+		got <- errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_EX), f.Close())
+	}()
+	select {
+	case err := <-got:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Read returns the newest whole state, whoever has the file open.
