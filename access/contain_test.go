@@ -100,7 +100,7 @@ func TestRelease(t *testing.T) {
 			must(t, err)
 			signer, err := approval.OpenKey(key, nil)
 			must(t, err)
-			i.Config.Approvers = append(i.Config.Approvers, vkey)
+			must(t, second(i.Enrol(t.Context(), "", vkey)))
 			if _, err := i.Release(t.Context(), file); !errors.Is(err, approval.ErrNotApproved) {
 				t.Fatalf("before %s signs, it gives %v", name, err)
 			}
@@ -204,7 +204,7 @@ func approve(t *testing.T, i *installation.Installation, file []byte) []byte {
 		must(t, err)
 		signer, err := approval.OpenKey(key, nil)
 		must(t, err)
-		i.Config.Approvers = append(i.Config.Approvers, vkey)
+		must(t, second(i.Enrol(t.Context(), "", vkey)))
 		file, err = approval.Sign(file, signer, time.Now())
 		must(t, err)
 	}

@@ -121,6 +121,7 @@ func (s *Server) Operator() http.Handler {
 	s.addContain(api)
 	s.addBudget(api)
 	s.addKeys(api)
+	s.addApprovers(api)
 	s.addReports(api)
 	s.addLeak(api)
 	s.addLog(mux)
@@ -204,6 +205,7 @@ var statuses = []struct {
 	{desk.ErrRefused, http.StatusConflict},
 	{approval.ErrNotApproved, http.StatusForbidden},
 	{installation.ErrDraft, http.StatusUnprocessableEntity},
+	{installation.ErrApprover, http.StatusUnprocessableEntity},
 	{errOperator, http.StatusUnprocessableEntity},
 	{export.ErrInvalid, http.StatusUnprocessableEntity},
 	{auditlog.ErrNoDays, http.StatusNotFound},

@@ -16,7 +16,8 @@ const maxProposal = 64 << 10
 
 // NewProposal asks for a proposal's text.
 type NewProposal struct {
-	Kind        string `json:"kind" enum:"rotate-root,rotate-data,rotate-index,shred,leak-index"`
+	Kind        string `json:"kind" enum:"rotate-root,rotate-data,rotate-index,shred,leak-index,approver,approver-remove"`
+	Approver    string `json:"approver,omitempty" maxLength:"256" doc:"of approver: the public key; of approver-remove: it, or the name"`
 	Participant string `json:"participant,omitempty" maxLength:"36" doc:"of shred: the participant's id"`
 	Purpose     string `json:"purpose,omitempty" maxLength:"32" doc:"of shred and leak-index"`
 	Case        string `json:"case,omitempty" maxLength:"64" doc:"of shred and leak-index"`
@@ -88,7 +89,7 @@ func (s *Server) draftProposal(ctx context.Context, in *staffInput[NewProposal])
 		return nil, err
 	}
 	r := in.Body
-	file, err := s.inst.Propose(ctx, installation.Draft{Kind: r.Kind, Participant: r.Participant, Purpose: r.Purpose, Case: r.Case,
+	file, err := s.inst.Propose(ctx, installation.Draft{Kind: r.Kind, Approver: r.Approver, Participant: r.Participant, Purpose: r.Purpose, Case: r.Case,
 		By: session.Staff(), Life: time.Duration(r.Hours) * time.Hour})
 	return &body[ProposalFile]{ProposalFile{string(file)}}, err
 }

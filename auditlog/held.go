@@ -2,6 +2,7 @@ package auditlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"azekura/internal/db"
@@ -79,6 +80,13 @@ func CheckHeld(ctx context.Context, q db.Querier, logID, held int64, root Hash, 
 	for _, h := range known {
 		want[h.size] = append(want[h.size], h.root)
 	}
+	return eachHeld(ctx, q, logID, held, want, nil)
+}
+
+// eachHeld hands each the events of authority of a log's first held, and compares
+// the roots on the way with those that are known. What each was given counts only if
+// the answer is nil.
+func eachHeld(ctx context.Context, q db.Querier, logID, held int64, want map[int64][]Hash, each func(Event) error) error {
 	t := newTree()
 	check := func() error {
 		for _, h := range want[t.size()] {
@@ -96,10 +104,62 @@ func CheckHeld(ctx context.Context, q db.Querier, logID, held int64, root Hash, 
 		if err != nil {
 			return err
 		}
+		if each != nil && leaf.Authority {
+			e, err := ParseLine(line)
+			if err == nil {
+				err = each(e)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		t.append(leaf.Hash)
 		t.full = nil
 		return check()
 	})
+}
+
+// HeldAuthority calls f with the events of authority that are left of a log whose
+// end is lost, as far as the signer can hold them against what was signed, and
+// with all of those logs that it continues. It takes no lead. What f made of them
+// counts only if the answer is nil; it is ErrBehindSigner where the end of a log that
+// others continue is lost.
+func HeldAuthority(ctx context.Context, q db.Querier, logID int64, signer *Signer, f func(Event) error) error {
+	held, err := heldOf(ctx, q, logID)
+	if err != nil {
+		return err
+	}
+	known, err := signer.heads(held)
+	if err != nil {
+		return err
+	}
+	for _, p := range signer.Past() {
+		left, err := heldOf(ctx, q, p.LogID)
+		if err != nil {
+			return err
+		}
+		if left < p.Size {
+			return fmt.Errorf("%w: of the earlier log %d it holds %d events, and must hold %d", ErrBehindSigner, p.LogID, left, p.Size)
+		}
+		if err := eachHeld(ctx, q, p.LogID, p.Size, map[int64][]Hash{p.Size: {p.Root}}, f); err != nil {
+			return err
+		}
+	}
+	proven, want := int64(0), map[int64][]Hash{}
+	for _, h := range known {
+		proven = max(proven, h.size)
+		want[h.size] = append(want[h.size], h.root)
+	}
+	return eachHeld(ctx, q, logID, proven, want, f)
+}
+
+// heldOf is how many events the database says that it holds of a log.
+func heldOf(ctx context.Context, q db.Querier, logID int64) (int64, error) {
+	held, _, err := HeadOf(ctx, q, logID)
+	if errors.Is(err, db.ErrNoRows) {
+		return 0, nil
+	}
+	return held, err
 }
 
 // Event reads an event under the signed head, its line held against the tree's

@@ -8,7 +8,7 @@
 // signed file whole, and the event of an act that was approved holds it too. That
 // event is what uses the approval up, in the commit of the act itself. So a
 // database's administrator has no row to put back, and a restart knows what was
-// used.
+// used. When an approver is struck off, what they signed and isn't done yet is void.
 //
 // It doesn't know whether two staff members are two people, nor whether who brings
 // a signature made it; who enrols approvers and opens sessions must see to that.
@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"azekura/approval"
+	"azekura/approval/roll"
 	"azekura/auditlog"
 )
 
@@ -50,13 +51,14 @@ const (
 	Refused   = "refused"
 	Used      = "used"
 	Expired   = "expired"
+	Void      = "void" // who signed it was struck off
 )
 
 // Item is a proposal as it stands.
 type Item struct {
 	ID      string    `json:"id"`
 	Kind    string    `json:"kind"`
-	State   string    `json:"state" enum:"proposed,consented,withdrawn,refused,used,expired"`
+	State   string    `json:"state" enum:"proposed,consented,withdrawn,refused,used,expired,void"`
 	Made    time.Time `json:"made"`
 	Expires time.Time `json:"expires"`
 	Words   string    `json:"words" doc:"what is proposed, in English and in Japanese, as it is signed"`
@@ -77,9 +79,9 @@ type step struct {
 
 // Desk holds the proposals as the log has them.
 type Desk struct {
-	log      *auditlog.Log
-	origin   string
-	enrolled func() []string
+	log    *auditlog.Log
+	origin string
+	roll   *roll.Roll
 
 	steps sync.Mutex // one step at a time; an act holds its proposal, not this
 	mu    sync.Mutex
@@ -89,8 +91,9 @@ type Desk struct {
 }
 
 // New makes a desk that knows no proposals until the log is replayed into it.
-func New(log *auditlog.Log, origin string, enrolled func() []string) *Desk {
-	return &Desk{log: log, origin: origin, enrolled: enrolled, items: map[string]*Item{}, used: map[string]int64{}, held: map[string]bool{}}
+// The approvers are those of the roll, which is replayed beside it.
+func New(log *auditlog.Log, origin string, approvers *roll.Roll) *Desk {
+	return &Desk{log: log, origin: origin, roll: approvers, items: map[string]*Item{}, used: map[string]int64{}, held: map[string]bool{}}
 }
 
 // Replay takes an event of authority in.
@@ -100,10 +103,36 @@ func (d *Desk) Replay(e auditlog.Event) error {
 	if id := usedBy(e); id != "" {
 		d.use(id, e.Index)
 	}
-	if e.Action != auditlog.System || e.Purpose != Purpose || e.Outcome != "ok" {
-		return nil
+	switch {
+	case e.Action != auditlog.System || e.Outcome != "ok":
+	case e.Purpose == roll.Removed:
+		return d.void(e)
+	case e.Purpose == Purpose:
+		return d.replayStep(e)
 	}
-	return d.replayStep(e)
+	return nil
+}
+
+// void ends for good what waits under the signature of who is struck off: if they
+// were enrolled again it would count again. mu is held.
+func (d *Desk) void(e auditlog.Event) error {
+	var gone struct {
+		Approver string `json:"approver"`
+	}
+	err := json.Unmarshal(e.Detail, &gone)
+	name := ""
+	if err == nil {
+		name, err = approval.Name(gone.Approver)
+	}
+	if err != nil {
+		return fmt.Errorf("read who was struck off by event %d: %w", e.Index, err)
+	}
+	for _, item := range d.items {
+		if (item.State == Proposed || item.State == Consented) && slices.Contains(item.Signed, name) {
+			item.State, item.Event = Void, e.Index
+		}
+	}
+	return nil
 }
 
 // usedBy is the proposal that an act's event was approved by.
@@ -225,6 +254,18 @@ func (d *Desk) Show(id string) (Item, error) {
 // event of authority that stands for the act, in the commit of the act; that uses
 // it up. Where do fails, the log says whether it came so far.
 func (d *Desk) Carry(ctx context.Context, id string, act approval.Act, do func(context.Context, approval.Approved) error) error {
+	defer d.roll.Hold()()
+	return d.carry(ctx, id, act, do)
+}
+
+// Change is Carry for what changes the roll: it waits for the decisions that are
+// under way, and no other is taken meanwhile.
+func (d *Desk) Change(ctx context.Context, id string, act approval.Act, do func(context.Context, approval.Approved) error) error {
+	defer d.roll.Alone()()
+	return d.carry(ctx, id, act, do)
+}
+
+func (d *Desk) carry(ctx context.Context, id string, act approval.Act, do func(context.Context, approval.Approved) error) error {
 	ok, err := d.take(id, act)
 	if err != nil {
 		return err
@@ -266,10 +307,12 @@ func (d *Desk) take(id string, act approval.Act) (approval.Approved, error) {
 		return approval.Approved{}, ErrNotFound
 	case d.held[id]:
 		return approval.Approved{}, fmt.Errorf("%w: it is being carried out", ErrRefused)
+	case item.State == Void:
+		return approval.Approved{}, fmt.Errorf("%w: an approver who signed it was struck off; make it anew", ErrRefused)
 	case item.State != Consented:
 		return approval.Approved{}, fmt.Errorf("%w: it is %s; it takes another approver's consent, and is good once", ErrRefused, d.shown(item).State)
 	}
-	ok, err := approval.Check([]byte(item.File), d.enrolled(), d.log.Now())
+	ok, err := d.roll.Check([]byte(item.File), d.log.Now())
 	if err == nil {
 		err = ok.Covers(d.origin, act)
 	}

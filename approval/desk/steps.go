@@ -19,7 +19,8 @@ func (d *Desk) Submit(ctx context.Context, s access.Session, file []byte) (Item,
 	if !s.Live() {
 		return Item{}, access.ErrNoSession
 	}
-	p, signed, err := approval.Signers(file, d.enrolled())
+	defer d.roll.Hold()()
+	p, signed, err := d.roll.Signers(file)
 	if err != nil {
 		return Item{}, err
 	}
@@ -85,7 +86,7 @@ func (d *Desk) mayConsent(item Item, p approval.Proposal, signed []string, who a
 	case who.Device == item.Device:
 		return fmt.Errorf("%w: the consent must come from another device than the proposal", ErrRefused)
 	}
-	_, err = approval.Check(file, d.enrolled(), d.log.Now())
+	_, err = d.roll.Check(file, d.log.Now())
 	return err
 }
 

@@ -2,13 +2,17 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
 
+	"azekura/api"
 	"azekura/approval"
+	"azekura/auditlog"
 	"azekura/internal/installation"
 	"azekura/internal/slotfile"
 	"azekura/keyring/root"
@@ -99,11 +103,23 @@ func (a *app) approverCommand() *cobra.Command {
 	create.Flags().BoolVar(&plain, "plain", false, "no passphrase: only for keys that lie where nobody else comes")
 	_ = create.MarkFlagRequired("output")
 
+	cmd.AddCommand(create, a.addApproverCommand(), a.removeApproverCommand(), a.approversCommand())
+	return cmd
+}
+
+func (a *app) addApproverCommand() *cobra.Command {
 	d := decision{}
-	add := &cobra.Command{
+	r := api.ApproverChange{}
+	cmd := &cobra.Command{
 		Use: "add VKEY", Short: "Enrol an approver: the first two at once, further ones by two people", Args: cobra.ExactArgs(1),
-		Long: "add enrols the holder of a key, with the server stopped. The first two are enrolled on your word, which is an event; every further one takes two approvers.",
+		Long: `add enrols the holder of a key. The first two are enrolled on your word, which is an
+event; every further one takes two approvers.
+
+On a running server: azekura proposal draft approver --approver VKEY, and once another
+has consented, add VKEY --proposal ID. With the server stopped: --propose writes what
+two approvers sign, and --approved carries it out.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			r.Approver = args[0]
 			if d.propose != "" {
 				file, err := installation.ProposeApprover(cmd.Context(), a.dir, args[0], d.by, d.life)
 				if err != nil {
@@ -111,14 +127,7 @@ func (a *app) approverCommand() *cobra.Command {
 				}
 				return d.write(cmd, file)
 			}
-			var file []byte
-			var err error
-			if d.approved != "" {
-				if file, err = d.read(); err != nil {
-					return err
-				}
-			}
-			recorded, err := installation.AddApprover(cmd.Context(), a.dir, args[0], file)
+			recorded, err := a.addApprover(cmd, &d, r)
 			if err != nil {
 				return err
 			}
@@ -132,22 +141,120 @@ func (a *app) approverCommand() *cobra.Command {
 			}
 			return nil
 		}}
-	d.flags(add)
-	list := &cobra.Command{Use: "list", Short: "List the approvers", Args: cobra.NoArgs,
+	d.flags(cmd)
+	proposalFlag(cmd, &r.Proposal)
+	cmd.MarkFlagsMutuallyExclusive("propose", "approved", "proposal")
+	return cmd
+}
+
+// addApprover goes through a running server, and else without the root key, which
+// whoever names the first two in a mishap may not have.
+func (a *app) addApprover(cmd *cobra.Command, d *decision, r api.ApproverChange) (recorded bool, err error) {
+	var file []byte
+	if d.approved != "" {
+		if file, err = d.read(); err != nil {
+			return false, err
+		}
+	}
+	if r.Proposal == "" {
+		recorded, err = installation.AddApprover(cmd.Context(), a.dir, r.Approver, file)
+		if file != nil || !errors.Is(err, auditlog.ErrHeld) {
+			return recorded, err
+		}
+	}
+	return true, a.changeApprovers(cmd, "/operator/approvers", r)
+}
+
+func (a *app) changeApprovers(cmd *cobra.Command, path string, r api.ApproverChange) error {
+	return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+		var list api.Approvers
+		return c.Do(ctx, http.MethodPost, path, r, &list)
+	})
+}
+
+// approversCommand asks a running server, or reads the log without the root key.
+func (a *app) approversCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the approvers", Args: cobra.NoArgs,
+		Long: "list lists the approvers as the log's events name them. Where the log can't be opened because events are lost, it lists who decides meanwhile.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := installation.ReadConfig(a.dir)
+			list, lost, err := installation.ListApprovers(cmd.Context(), a.dir)
+			if errors.Is(err, auditlog.ErrHeld) {
+				list, err = a.askApprovers(cmd)
+			}
 			if err != nil {
 				return err
 			}
-			for _, vkey := range c.Approvers {
+			for _, vkey := range list {
 				fmt.Fprintln(cmd.OutOrStdout(), vkey)
 			}
-			if len(c.Approvers) < approval.Needed {
+			if lost {
+				fmt.Fprintln(cmd.ErrOrStderr(), "The log can't be opened now: these decide by what is left of it and by azekura.json.")
+			}
+			if len(list) < approval.Needed {
 				fmt.Fprintln(cmd.ErrOrStderr(), "Fewer than two are enrolled: what can't be undone is refused until there are two.")
 			}
 			return nil
 		}}
-	cmd.AddCommand(create, add, list)
+}
+
+func (a *app) askApprovers(cmd *cobra.Command) (list []string, err error) {
+	err = a.with(cmd, func(ctx context.Context, c *api.Client) error {
+		var all api.Approvers
+		if err := c.Do(ctx, http.MethodGet, "/operator/approvers", nil, &all); err != nil {
+			return err
+		}
+		for _, one := range all.Approvers {
+			list = append(list, one.Key)
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (a *app) removeApproverCommand() *cobra.Command {
+	d := decision{}
+	r := api.ApproverChange{}
+	cmd := &cobra.Command{
+		Use: "remove NAME (--propose FILE | --approved FILE | --proposal ID)", Short: "Strike an approver off, by two people", Args: cobra.ExactArgs(1),
+		Long: `remove strikes an approver off, named by name or public key. At least two must be left.
+From then on that key decides nothing, and what it signed and isn't done yet is void.
+Who is to be an approver again is enrolled like anybody (azekura approver add).
+
+On a running server: azekura proposal draft approver-remove --approver NAME, and once
+another has consented, remove NAME --proposal ID. With the server stopped: --propose
+writes what two approvers sign, and --approved carries it out.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.Approver = args[0]
+			switch {
+			case d.propose != "":
+				file, err := installation.ProposeStrike(cmd.Context(), a.dir, args[0], d.by, d.life)
+				if err != nil {
+					return err
+				}
+				return d.write(cmd, file)
+			case d.approved != "":
+				file, err := d.read()
+				if err == nil {
+					_, err = installation.Strike(cmd.Context(), a.dir, args[0], file)
+				}
+				if err != nil {
+					return err
+				}
+			case r.Proposal != "":
+				if err := a.changeApprovers(cmd, "/operator/approvers/remove", r); err != nil {
+					return err
+				}
+			default:
+				return errDecide
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is no approver any more.\n", args[0])
+			return nil
+		},
+	}
+	d.flags(cmd)
+	proposalFlag(cmd, &r.Proposal)
+	cmd.MarkFlagsMutuallyExclusive("propose", "approved", "proposal")
 	return cmd
 }
 

@@ -27,7 +27,7 @@ key, and submits it in a session of their own. Then the command that it is for
 carries it out, once, with --proposal ID.
 
 Every step is an event of the audit log. The approvers are enrolled with azekura
-approver add, while the server is stopped.`,
+approver add, and struck off with azekura approver remove.`,
 	}
 	cmd.AddCommand(a.draftCommand(), a.submitCommand(), a.proposalsCommand(), a.showProposalCommand(),
 		a.endProposalCommand("withdraw", "Take back what you proposed"), a.endProposalCommand("refuse", "End another's proposal"))
@@ -42,7 +42,8 @@ func (a *app) draftCommand() *cobra.Command {
 		Use: "draft KIND -o FILE", Short: "Write a proposal, for its proposer to sign", Args: cobra.ExactArgs(1),
 		Long: `draft writes the proposal of an act on the state of things now. The kinds are
 rotate-root, rotate-data and rotate-index (a change of a key), shred (--participant,
---purpose, --case) and leak-index (--purpose, --case).`,
+--purpose, --case), leak-index (--purpose, --case) approver and
+approver-remove (--approver).`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Kind, r.Hours = args[0], int64(life/time.Hour)
 			return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
@@ -57,6 +58,7 @@ rotate-root, rotate-data and rotate-index (a change of a key), shred (--particip
 	}
 	f := cmd.Flags()
 	f.StringVarP(&out, "output", "o", "", "the file to write")
+	f.StringVar(&r.Approver, "approver", "", "of approver: the public key; of approver-remove: it, or the name")
 	f.StringVar(&r.Participant, "participant", "", "the participant's id")
 	f.StringVar(&r.Purpose, "purpose", "", "the purpose")
 	f.StringVar(&r.Case, "case", "", "the case's code")

@@ -7,28 +7,45 @@ import (
 	"time"
 
 	"azekura/approval"
+	"azekura/approval/roll"
 	"azekura/auditlog"
 )
 
 // enrol is a further approver.
 type enrol struct {
-	Log string `json:"log"`
-	Add string `json:"add"`
+	Log    string `json:"log"`
+	Add    string `json:"add"`
+	Change int64  `json:"change"`
 }
 
-func (a enrol) words() string {
-	return "A further approver is enrolled at " + a.Log + ": whoever holds the key of\n" + a.Add + "\nThen any two of the approvers can decide together.\n"
+func (a enrol) Kind() string { return kindApprover }
+
+func (a enrol) words() string { return a.Words() }
+
+// Words say of which change of the list they are, so that they aren't good again
+// after the approver was struck off.
+func (a enrol) Words() string {
+	return "A further approver is enrolled at " + a.Log + ": whoever holds the key of\n" + a.Add +
+		fmt.Sprintf("\nThen any two of the approvers can decide together. It is change %d of the list.\n", a.Change) +
+		fmt.Sprintf("上の鍵を持つ者を %s の承認者に加えます。以後、承認者のうち二名で決定できます。名簿の変更 %d 回目です。\n", a.Log, a.Change)
 }
 
-func (f *folder) enrolling(vkey string) (enrol, []string, error) {
-	list, err := approval.Enrol(f.config.Approvers, vkey)
-	return enrol{f.config.Origin, vkey}, list, err
+// enrolling is the act of enrolling a key, and the list then.
+func enrolling(people *roll.Roll, origin, vkey string) (enrol, []string, error) {
+	list, err := approval.Enrol(people.List(), vkey)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrApprover, err)
+	}
+	return enrol{origin, vkey, people.Changes() + 1}, list, err
 }
 
 // ProposeApprover makes the proposal to enrol one more approver.
 func ProposeApprover(ctx context.Context, dir, vkey, by string, life time.Duration) ([]byte, error) {
 	return withFolder(ctx, dir, func(f *folder) ([]byte, error) {
-		a, _, err := f.enrolling(vkey)
+		if err := f.lead(ctx); err != nil { // it takes an event
+			return nil, err
+		}
+		a, _, err := enrolling(f.people, f.config.Origin, vkey)
 		if err != nil {
 			return nil, err
 		}
@@ -42,38 +59,49 @@ func ProposeApprover(ctx context.Context, dir, vkey, by string, life time.Durati
 // same, and the event that names the gap names them; recorded is false then.
 func AddApprover(ctx context.Context, dir, vkey string, file []byte) (recorded bool, err error) {
 	return withFolder(ctx, dir, func(f *folder) (bool, error) {
-		// First what the log itself says of the approvers.
-		failed := f.lead(ctx)
-		lost := errors.Is(failed, auditlog.ErrBehindSigner) || errors.Is(failed, auditlog.ErrRestored)
-		if failed != nil && !lost {
-			return false, failed
+		if err := f.readApprovers(ctx); err != nil {
+			return false, err
 		}
-		a, list, err := f.enrolling(vkey)
+		lost := f.log == nil
+		a, list, err := enrolling(f.people, f.config.Origin, vkey)
 		if err != nil {
 			return false, err
 		}
 		detail := map[string]any{"approver": vkey}
-		if len(f.config.Approvers) >= approval.Needed {
+		if f.people.Enough() {
 			if file == nil {
 				return false, errors.New("two approvers are enrolled: a further one takes their approval; --propose writes what they sign")
+			}
+			if lost {
+				return false, errors.New("a further approver is enrolled by an event, and the log can't be opened: its events are lost, or a restore isn't confirmed")
 			}
 			ok, err := approved(f, file, kindApprover, approval.AnySize, a)
 			if err != nil {
 				return false, err
 			}
-			if lost {
-				return false, fmt.Errorf("record the approver: %w", failed)
-			}
 			detail["approval"] = ok.Note()
 		}
 		if !lost {
-			if err := f.record(ctx, purposeApprover, detail); err != nil {
+			if err := recordChange(ctx, f.log, f.people, roll.Enrolled, detail); err != nil {
 				return false, fmt.Errorf("record the approver: %w", err)
 			}
 		}
 		f.config.Approvers = list
 		return !lost, f.config.write(dir)
 	})
+}
+
+// ListApprovers lists who decides. lost tells that the log can't be opened because
+// events are lost, or a restore isn't confirmed.
+func ListApprovers(ctx context.Context, dir string) (list []string, lost bool, err error) {
+	list, err = withFolder(ctx, dir, func(f *folder) ([]string, error) {
+		if err := f.readApprovers(ctx); err != nil {
+			return nil, err
+		}
+		lost = f.log == nil
+		return f.people.List(), nil
+	})
+	return list, lost, err
 }
 
 // confirm is the word that nothing was signed after a restored head.
@@ -129,10 +157,13 @@ func Confirm(ctx context.Context, dir string, size int64, file []byte) error {
 		if err != nil {
 			return none, err
 		}
+		if err := f.readApprovers(ctx); err != nil {
+			return none, err
+		}
 		if a.Size != size {
 			return none, fmt.Errorf("the restored signer stands at %d events, not at %d", a.Size, size)
 		}
-		if len(f.config.Approvers) >= approval.Needed {
+		if f.people.Enough() {
 			if file == nil {
 				return none, fmt.Errorf("%w: approvers are enrolled, and two of them must say so; --propose writes what they sign", approval.ErrNotApproved)
 			}

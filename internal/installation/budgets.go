@@ -107,7 +107,8 @@ func (i *Installation) ProposeBudget(c BudgetChange, by string, life time.Durati
 // ChangeBudget changes budgets, as two people approved it.
 func (i *Installation) ChangeBudget(ctx context.Context, file []byte) (BudgetChange, error) {
 	var c BudgetChange
-	a, err := approval.Check(file, i.Config.Approvers, time.Now())
+	defer i.people.Hold()()
+	a, err := i.people.Check(file, time.Now())
 	if err != nil {
 		return c, err
 	}

@@ -54,6 +54,9 @@ func Freeze(ctx context.Context, dir string, file []byte) (Config, error) {
 	}
 	return withFolder(ctx, dir, func(f *folder) (Config, error) {
 		a, err := f.freezing(why)
+		if err == nil {
+			err = f.readApprovers(ctx)
+		}
 		if err != nil {
 			return f.config, err
 		}
@@ -110,10 +113,8 @@ func (f *folder) freeze(ctx context.Context, a freeze, note string) error {
 
 // continueFrozen begins the log after one whose last event is its freezing.
 func (f *folder) continueFrozen(ctx context.Context) error {
-	if f.log == nil {
-		if err := f.lead(ctx); err != nil {
-			return err
-		}
+	if err := f.lead(ctx); err != nil {
+		return err
 	}
 	size, root := f.signer.Head()
 	var last frozenDetail
@@ -216,6 +217,9 @@ func ProposeAfterLoss(ctx context.Context, dir, by string, life time.Duration) (
 func AfterLoss(ctx context.Context, dir string, file []byte, progress func(done, total int64)) (Config, error) {
 	return withFolder(ctx, dir, func(f *folder) (Config, error) {
 		a, past, err := f.lost(ctx)
+		if err == nil {
+			err = f.readHeld(ctx)
+		}
 		if err != nil {
 			return f.config, err
 		}
@@ -232,6 +236,11 @@ func AfterLoss(ctx context.Context, dir string, file []byte, progress func(done,
 		}
 		// The root in past is the database's own word.
 		if err := auditlog.CheckHeld(ctx, f.db, past.LogID, past.Size, past.Root, f.signer); err != nil {
+			return f.config, err
+		}
+		// The settings first: whom the gap's event names is compared with them.
+		f.config.Approvers = f.people.List()
+		if err := f.config.write(dir); err != nil {
 			return f.config, err
 		}
 		err = f.follow(ctx, past, auditlog.PurposeGap, map[string]any{"approval": ok.Note(), "approvers": f.config.Approvers, "keys": a.Keys})
@@ -279,15 +288,15 @@ func ProposeRotate(ctx context.Context, dir, by string, life time.Duration) ([]b
 // names the new key stands under the old one's last head. It returns the new key.
 func RotateSigner(ctx context.Context, dir string, file []byte) (vkey string, err error) {
 	return withFolder(ctx, dir, func(f *folder) (string, error) {
-		a, err := f.rotating()
+		a, err := f.rotating() // as it stands before lead finishes one that was cut off
+		if err == nil {
+			err = f.lead(ctx)
+		}
 		if err != nil {
 			return "", err
 		}
 		ok, err := approved(f, file, kindRotate, approval.AnySize, a)
 		if err != nil {
-			return "", err
-		}
-		if err := f.lead(ctx); err != nil {
 			return "", err
 		}
 		if f.signer.VerifierKey() == a.Next { // it was cut off behind its event, and is finished now

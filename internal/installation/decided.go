@@ -57,6 +57,7 @@ func (a leakIndex) Words() string {
 // Draft is what a proposal is asked to be for.
 type Draft struct {
 	Kind        string
+	Approver    string // of approver and approver-remove: a public key; of the latter, or a name
 	Participant string // of shred
 	Purpose     string // of shred and leak-index
 	Case        string
@@ -82,7 +83,16 @@ func (i *Installation) Propose(ctx context.Context, r Draft) ([]byte, error) {
 }
 
 func (i *Installation) draft(ctx context.Context, r Draft) (approval.Act, error) {
+	changes := r.Kind == kindStrike || r.Kind == kindApprover
+	if changes == (r.Approver == "") || changes && r.Participant+r.Purpose+r.Case != "" {
+		return nil, fmt.Errorf("%w: a change of the approvers names the approver, and nothing else does; nor does it name a participant, purpose or case", ErrDraft)
+	}
 	switch r.Kind {
+	case kindStrike:
+		return striking(&i.people, i.Config.Origin, r.Approver)
+	case kindApprover:
+		a, _, err := enrolling(&i.people, i.Config.Origin, r.Approver)
+		return a, err
 	case "rotate-root", "rotate-data", "rotate-index":
 		if r.Participant+r.Purpose+r.Case != "" {
 			return nil, fmt.Errorf("%w: a change of a key has no participant, purpose or case", ErrDraft)
@@ -100,7 +110,7 @@ func (i *Installation) draft(ctx context.Context, r Draft) (approval.Act, error)
 		}
 		return leakIndex{r.Purpose, r.Case}, nil
 	}
-	return nil, fmt.Errorf("%w: the kinds are rotate-root, rotate-data, rotate-index, shred and leak-index", ErrDraft)
+	return nil, fmt.Errorf("%w: the kinds are rotate-root, rotate-data, rotate-index, shred, leak-index, approver and approver-remove", ErrDraft)
 }
 
 func (i *Installation) rotating(ctx context.Context, key string) (rotateKey, error) {
@@ -124,7 +134,7 @@ func (i *Installation) decided(ctx context.Context, proposal string, act approva
 	switch {
 	case proposal != "":
 		return i.Desk.Carry(ctx, proposal, act, do)
-	case len(i.Config.Approvers) >= approval.Needed:
+	case i.people.Enough():
 		return fmt.Errorf("%w: azekura proposal draft %s begins one, and --proposal names it once another has consented", approval.ErrNotApproved, act.Kind())
 	case i.Config.MadeUp:
 		return do(context.WithoutCancel(ctx), approval.Approved{})

@@ -2,66 +2,95 @@ package installation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"azekura/approval"
+	"azekura/approval/roll"
 	"azekura/auditlog"
 )
 
-// purposeApprover is of the event that enrols one.
-const purposeApprover = "approver"
+// Approvers are those whom the log's events name, who decide. The list in
+// azekura.json is a copy, for when no log can be read.
+func (i *Installation) Approvers() []string { return i.people.List() }
 
-// enrolled are the approvers by the log's own events. Whoever writes azekura.json
-// could name others there.
-type enrolled struct{ list []string }
-
-// Replay hears of one event of authority.
-func (n *enrolled) Replay(e auditlog.Event) error {
-	if e.Action != auditlog.System || e.Outcome != "ok" {
-		return nil
+// readApprovers reads who the log's events name, and settles the copy.
+func readApprovers(ctx context.Context, people *roll.Roll, dir string, c *Config, log *auditlog.Log, restored bool) error {
+	if err := log.Authority(ctx, people.Replay); err != nil {
+		return fmt.Errorf("read from the log who is an approver: %w", err)
 	}
-	var d struct {
-		Approver  string   `json:"approver"`
-		Approvers []string `json:"approvers"` // all, where events were lost that enrolled some
-	}
-	switch e.Purpose {
-	case purposeApprover, auditlog.PurposeGap:
-		if err := json.Unmarshal(e.Detail, &d); err != nil {
-			return fmt.Errorf("read who was enrolled by event %d: %w", e.Index, err)
-		}
-	}
-	switch {
-	case d.Approvers != nil:
-		n.list = d.Approvers
-	case d.Approver != "":
-		n.list = append(n.list, d.Approver)
-	}
-	return nil
+	return settleApprovers(ctx, people, dir, c, log, restored)
 }
 
-// settle holds the settings' list against the log's. An enrolment that was cut off
-// behind its event is finished; the first two, which were enrolled on one person's
-// word while the log couldn't be opened, are recorded now. Any other difference is
-// refused.
-func (n *enrolled) settle(ctx context.Context, dir string, c *Config, log *auditlog.Log) error {
-	begins := func(list, with []string) bool { return len(with) <= len(list) && slices.Equal(list[:len(with)], with) }
+// settleApprovers makes the copy of the approvers in the settings anew out of the
+// log, where it is empty or a change was cut off behind its event. On a log that
+// goes on after a restore, the first two, whom one person enrolled meanwhile, are
+// recorded now. Any other difference is refused: somebody edited the list.
+func settleApprovers(ctx context.Context, people *roll.Roll, dir string, c *Config, log *auditlog.Log, restored bool) error {
+	named := people.List()
 	switch {
-	case slices.Equal(c.Approvers, n.list):
+	case slices.Equal(c.Approvers, named):
 		return nil
-	case begins(n.list, c.Approvers):
-		c.Approvers = slices.Clone(n.list)
+	case len(c.Approvers) == 0 || slices.Equal(c.Approvers, people.Before()):
+		c.Approvers = named
 		return c.write(dir)
-	case begins(c.Approvers, n.list) && len(c.Approvers) <= approval.Needed && !log.Frozen():
-		for _, vkey := range c.Approvers[len(n.list):] {
-			if err := recordAct(ctx, log, purposeApprover, map[string]any{"approver": vkey}); err != nil {
+	case restored && !log.Frozen() && len(c.Approvers) <= approval.Needed && len(named) < len(c.Approvers) && slices.Equal(c.Approvers[:len(named)], named):
+		for _, vkey := range c.Approvers[len(named):] {
+			if err := recordChange(ctx, log, people, roll.Enrolled, map[string]any{"approver": vkey}); err != nil {
 				return fmt.Errorf("record the approver: %w", err)
 			}
 		}
 		return nil
 	}
-	return errors.New("the approvers in azekura.json aren't those that the log's events enrolled: somebody edited the list. " +
+	return errors.New("the approvers in azekura.json aren't those that the log's events name: somebody edited the list. " +
 		"Put it back as it was, or empty it, then it is made anew out of the log")
+}
+
+// recordChange records a change of the list and makes it by the code that replays
+// it.
+func recordChange(ctx context.Context, log *auditlog.Log, people *roll.Roll, purpose string, detail map[string]any) error {
+	e, err := recordEvent(ctx, log, purpose, detail)
+	if err != nil {
+		return err
+	}
+	return people.Replay(e)
+}
+
+// recordEvent records an act, and returns its event as a replay would give it.
+func recordEvent(ctx context.Context, log *auditlog.Log, purpose string, detail any) (auditlog.Event, error) {
+	e, err := actOf(purpose, detail)
+	if err != nil {
+		return e, err
+	}
+	r, err := log.RecordOne(ctx, e)
+	if err != nil {
+		return e, err
+	}
+	e.Index, e.Time = r.Index(), r.Time()
+	return e, nil
+}
+
+// readApprovers reads who decides: from the log, or where that can't be opened
+// because events are lost, from what is left of it and can be proven, and from the
+// settings.
+func (f *folder) readApprovers(ctx context.Context) error {
+	err := f.lead(ctx)
+	if errors.Is(err, auditlog.ErrBehindSigner) || errors.Is(err, auditlog.ErrRestored) {
+		return f.readHeld(ctx)
+	}
+	return err
+}
+
+// readHeld is readApprovers for who doesn't lead the log.
+func (f *folder) readHeld(ctx context.Context) error {
+	f.people = new(roll.Roll)
+	err := auditlog.HeldAuthority(ctx, f.db, f.config.LogID, f.signer, f.people.Replay)
+	switch {
+	case errors.Is(err, auditlog.ErrBehindSigner): // a log before this one is gone: nothing that is left says who is
+		f.people = new(roll.Roll)
+	case err != nil:
+		return fmt.Errorf("read who is an approver from what is left of the log: %w", err)
+	}
+	return f.people.Believe(f.config.Approvers)
 }

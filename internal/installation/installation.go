@@ -26,6 +26,7 @@ import (
 	"azekura/access/device"
 	"azekura/access/signin"
 	"azekura/approval/desk"
+	"azekura/approval/roll"
 	"azekura/auditlog"
 	"azekura/cases"
 	"azekura/gate"
@@ -56,7 +57,8 @@ type Config struct {
 	// key's escrow, and of backups.
 	Recovery string `json:"recovery,omitempty"`
 	// Approvers are the public keys of those of whom two must sign what one
-	// person alone may not do.
+	// person alone may not do: a copy of what the log's events name, for when no
+	// log can be read.
 	Approvers []string `json:"approvers,omitempty"`
 	// Incident is the age recipient of what mirrors keep: who has its identity can
 	// read the log's history from a mirror.
@@ -298,9 +300,10 @@ type Installation struct {
 
 	atWork sync.Map // what a job is at, so that no second one is
 	told   keyrotation.History
-	people enrolled
+	people roll.Roll
 	handed handed
 
+	settings sync.Mutex // of who changes azekura.json
 	verified verifiedAt
 	closers  []func() error
 }
@@ -417,11 +420,11 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.Cases = cases.New(i.DB, i.Ring, i.Log, i.Access, rand.Reader)
 	i.Register = register.Open(i.DB, i.Ring, i.Log)
-	i.Desk = desk.New(i.Log, i.Config.Origin, func() []string { return i.Config.Approvers })
+	i.Desk = desk.New(i.Log, i.Config.Origin, &i.people)
 	if err := i.Log.Authority(ctx, i.replay); err != nil {
 		return fmt.Errorf("rebuild what was granted from the log: %w", err)
 	}
-	if err := i.people.settle(ctx, i.Dir, &i.Config, i.Log); err != nil {
+	if err := settleApprovers(ctx, &i.people, i.Dir, &i.Config, i.Log, false); err != nil {
 		return err
 	}
 	if err := i.Register.Guard(ctx); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"azekura/approval"
+	"azekura/approval/roll"
 	"azekura/auditlog"
 	"azekura/internal/db"
 	"azekura/internal/slotfile"
@@ -34,6 +35,7 @@ type folder struct {
 	signer *auditlog.Signer
 	db     db.DB
 	log    *auditlog.Log // nil until lead
+	people *roll.Roll    // nil until lead, readApprovers or readHeld
 }
 
 func openFolder(ctx context.Context, dir string) (f *folder, err error) {
@@ -53,17 +55,19 @@ func openFolder(ctx context.Context, dir string) (f *folder, err error) {
 	return f, nil
 }
 
-// lead opens the log, and finishes what a command before this began in it.
+// lead opens the log, unless it is open, and finishes what a command before this
+// began in it.
 func (f *folder) lead(ctx context.Context) (err error) {
-	f.log, err = auditlog.Open(ctx, f.db, auditlog.Options{ID: f.config.LogID, Signer: f.signer, Now: time.Now, Rand: rand.Reader})
+	if f.log != nil {
+		return nil
+	}
+	log, err := auditlog.Open(ctx, f.db, auditlog.Options{ID: f.config.LogID, Signer: f.signer, Now: time.Now, Rand: rand.Reader})
 	if err != nil {
 		return err
 	}
-	var list enrolled
-	if err := f.log.Authority(ctx, list.Replay); err != nil {
-		return fmt.Errorf("read from the log who is enrolled: %w", err)
-	}
-	if err := list.settle(ctx, f.dir, &f.config, f.log); err != nil {
+	f.log, f.people = log, new(roll.Roll)
+	restored, _ := f.signer.Restored()
+	if err := readApprovers(ctx, f.people, f.dir, &f.config, f.log, restored); err != nil {
 		return err
 	}
 	return settle(ctx, f.signer, f.log)
@@ -75,11 +79,6 @@ func (f *folder) close() error {
 		errs = append(errs, f.log.Close())
 	}
 	return errors.Join(append(errs, f.db.Close(), f.signer.Close())...)
-}
-
-// record writes one of the installation's own acts.
-func (f *folder) record(ctx context.Context, purpose string, detail any) error {
-	return recordAct(ctx, f.log, purpose, detail)
 }
 
 // handOver records who goes on, for everybody to see, and in the same commit the
@@ -97,10 +96,7 @@ func (f *folder) handOver(ctx context.Context, next, vkey, purpose string, detai
 }
 
 func recordAct(ctx context.Context, log *auditlog.Log, purpose string, detail any) error {
-	e, err := actOf(purpose, detail)
-	if err == nil {
-		_, err = log.RecordOne(ctx, e)
-	}
+	_, err := recordEvent(ctx, log, purpose, detail)
 	return err
 }
 
@@ -180,6 +176,7 @@ const (
 	kindFreeze    = "freeze"
 	kindRotate    = "rotate-signer"
 	kindApprover  = "approver"
+	kindStrike    = "approver-remove"
 	kindConfirm   = "confirm-restore"
 	kindRefill    = "refill"
 )
@@ -197,9 +194,13 @@ func (f *folder) propose(kind string, a act, by string, life time.Duration) ([]b
 	return p.Text(), nil
 }
 
-// approved checks a signed proposal against an act as things stand now.
+// approved checks a signed proposal against an act as things stand now. Who the
+// approvers are must have been read.
 func approved[A act](f *folder, file []byte, kind string, size int64, now A) (approval.Approved, error) {
-	a, err := approval.Check(file, f.config.Approvers, time.Now())
+	if f.people == nil {
+		return approval.Approved{}, fmt.Errorf("%w: nothing says yet who the approvers are", approval.ErrNotApproved)
+	}
+	a, err := f.people.Check(file, time.Now())
 	if err != nil {
 		return approval.Approved{}, err
 	}

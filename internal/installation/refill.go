@@ -64,6 +64,9 @@ func Refill(ctx context.Context, dir, from string, identities []age.Identity, fi
 	return refilling(ctx, dir, from, func(r *refill) (Refilled, error) {
 		r.identities, r.progress = identities, progress
 		if file != nil {
+			if err := r.readHeld(ctx); err != nil {
+				return Refilled{}, err
+			}
 			if _, err := approved(r.folder, file, kindRefill, approval.AnySize, r.unvouched()); err != nil {
 				return Refilled{}, err
 			}

@@ -24,7 +24,8 @@ func (i *Installation) ProposeRelease(t access.Target, why, by string, life time
 
 // Release releases what two people approved.
 func (i *Installation) Release(ctx context.Context, file []byte) (access.Target, error) {
-	a, err := approval.Check(file, i.Config.Approvers, time.Now())
+	defer i.people.Hold()()
+	a, err := i.people.Check(file, time.Now())
 	if err != nil {
 		return access.Target{}, err
 	}

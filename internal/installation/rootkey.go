@@ -106,10 +106,5 @@ func (k *rootKeys) kept(ctx context.Context, w wrapping.Wrapper, err error) (wra
 
 // settleRoot notes in the settings how the root key is kept from now on.
 func (i *Installation) settleRoot(c root.Config) error {
-	now, err := ReadConfig(i.Dir)
-	if err != nil {
-		return err
-	}
-	now.Root, i.Config.Root = c, c
-	return now.write(i.Dir)
+	return i.resettle(func(now *Config) { now.Root, i.Config.Root = c, c })
 }

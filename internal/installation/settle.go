@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"azekura/approval/roll"
 	"azekura/auditlog"
 )
 
@@ -18,6 +19,13 @@ func (i *Installation) settle(ctx context.Context) error {
 	}
 	if why, err := i.freezeDue(ctx); err != nil || why != "" {
 		return errors.Join(err, why.orNil())
+	}
+	if restored, _ := i.Signer.Restored(); restored {
+		// First the approvers whom nothing names yet: what follows ends the restore.
+		var people roll.Roll
+		if err := readApprovers(ctx, &people, i.Dir, &i.Config, i.Log, restored); err != nil {
+			return err
+		}
 	}
 	return settle(ctx, i.Signer, i.Log)
 }
