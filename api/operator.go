@@ -50,6 +50,8 @@ type NewImport struct {
 	Path     string `json:"path" maxLength:"4096" doc:"an absolute path on the server's machine"`
 	Format   string `json:"format,omitempty" enum:"auto,csv,ndjson,"`
 	Encoding string `json:"encoding,omitempty" enum:"auto,utf-8,cp932,"`
+	// Canaries is a share of those whom the import makes.
+	Canaries float64 `json:"canaries,omitempty" minimum:"0" maximum:"0.2" doc:"how many canaries to plant for each participant who is new, 0 to 0.2; a dry run plants none"`
 }
 
 func (n NewImport) options() rowfile.Options {
@@ -146,7 +148,7 @@ func (s *Server) startImport(ctx context.Context, in *body[NewImport]) (*body[Im
 	if !filepath.IsAbs(in.Body.Path) {
 		return nil, fmt.Errorf("%w: the path must be absolute", errOperator)
 	}
-	at, err := s.inst.StartImport(ctx, in.Body.Path, in.Body.options())
+	at, err := s.inst.StartPlanting(ctx, in.Body.Path, in.Body.options(), in.Body.Canaries)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errOperator, err)
 	}

@@ -64,7 +64,8 @@ func (s *Server) exposure(ctx context.Context, in *body[ExposureRequest]) (*huma
 	if err != nil {
 		return nil, huma.NewError(http.StatusUnprocessableEntity, "no time zone has that name; give one like Asia/Tokyo")
 	}
-	e, err := incident.Compute(ctx, incident.Source{DB: s.inst.DB, LogID: s.inst.Log.ID(), Earlier: s.inst.Log.Past(), Signed: s.inst.Signer.Head, OpenMembers: s.inst.Gate.OpenMembers}, q, nil)
+	e, err := incident.Compute(ctx, incident.Source{DB: s.inst.DB, LogID: s.inst.Log.ID(), Earlier: s.inst.Log.Past(), Signed: s.inst.Signer.Head,
+		OpenMembers: s.inst.Gate.OpenMembers, Nobody: s.inst.Gate.IsCanary}, q, nil)
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}

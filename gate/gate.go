@@ -21,6 +21,7 @@ import (
 	"azekura/access"
 	"azekura/auditlog"
 	"azekura/cases"
+	"azekura/gate/canary"
 	"azekura/internal/db"
 	"azekura/keyring"
 	"azekura/keyring/opening"
@@ -56,11 +57,14 @@ type Gate struct {
 	db     db.DB
 	ring   *keyring.Ring
 	fetch  *fetcher
+
+	canaries canary.Marks
 }
 
 // New puts the gate before a register.
 func New(d db.DB, ring *keyring.Ring, log *auditlog.Log, dir *access.Directory, room *cases.Room, store *register.Store) *Gate {
-	g := &Gate{store: store, log: log, access: dir, cases: room, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store)}
+	g := &Gate{store: store, log: log, access: dir, cases: room, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store),
+		canaries: canary.New(ring)}
 	store.DisplaceBy(g.displace)
 	return g
 }

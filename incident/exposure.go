@@ -64,6 +64,9 @@ type Source struct {
 	// OpenMembers opens a block of a set event's members: the keyring's. It
 	// may be called by several goroutines at once.
 	OpenMembers func(setID, block int64, sealed []byte) ([]byte, error)
+	// Nobody, when given, tells who is a canary: nobody's data was seen there, and
+	// nobody is told. What was seen of them isn't in the answer.
+	Nobody func(id uuid.UUID) bool
 }
 
 // Exposure is the answer to a Query.
@@ -124,6 +127,7 @@ func Compute(ctx context.Context, src Source, q Query, progress func(done int64)
 	if err != nil {
 		return nil, fmt.Errorf("compute the exposure: %w", err)
 	}
+	found.leaveOut(src.Nobody)
 	e.Openings, e.Sets = found.openings, found.sets
 	e.Gaps, e.UnlistedGaps = found.gaps.list, found.gaps.unlisted
 	e.Complete = len(e.Gaps) == 0

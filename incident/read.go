@@ -150,6 +150,20 @@ func (f *findings) add(other *findings) {
 	f.absent = append(f.absent, other.absent...)
 }
 
+// leaveOut forgets those who are nobody.
+func (f *findings) leaveOut(nobody func(uuid.UUID) bool) {
+	if nobody == nil {
+		return
+	}
+	f.people.list = slices.DeleteFunc(f.people.list, func(p person) bool {
+		if !nobody(p.id) {
+			return false
+		}
+		f.openings -= int64(p.openings)
+		return true
+	})
+}
+
 // window is the query's, in microseconds. An end within a microsecond is
 // moved outwards, so that nothing is lost.
 func (q Query) window() (since, until int64) {

@@ -29,6 +29,7 @@ const (
 	streamAward
 	streamPast
 	streamNumber
+	streamGap
 )
 
 func newRNG(seed, index uint64, s stream) rng {

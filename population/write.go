@@ -23,17 +23,31 @@ const (
 // then and at the end, and stops when ctx does.
 func WriteCSV(ctx context.Context, w io.Writer, seed uint64, n int64, progress func(done int64)) error {
 	header := []byte(strings.Join(columnNames[:], ",") + "\n")
-	return writeAll(ctx, w, seed, n, progress, header, (*draft).appendCSV)
+	return writeAll(ctx, w, seed, n, progress, header, (*draft).appendCSV, 0)
+}
+
+// WriteCSVWithGaps is WriteCSV without those whose refs are gaps.
+func WriteCSVWithGaps(ctx context.Context, w io.Writer, seed uint64, n int64, share float64, progress func(done int64)) error {
+	header := []byte(strings.Join(columnNames[:], ",") + "\n")
+	return writeAll(ctx, w, seed, n, progress, header, (*draft).appendCSV, share)
+}
+
+// Gap tells whether the ref of a seed's person i, counted from 0, is left out of a
+// file with gaps: an agency's refs have them, where somebody was entered twice or in
+// error. share of them are, drawn by the seed.
+func Gap(seed uint64, i int64, share float64) bool {
+	r := newRNG(seed, uint64(i), streamGap)
+	return r.chance(int(share * 100_000))
 }
 
 // WriteNDJSON streams a seed's first n people to w, one JSON object a line with
 // the import's columns as keys. Missing values are left out; "former" lists
 // former names and addresses, oldest first. Otherwise it is like WriteCSV.
 func WriteNDJSON(ctx context.Context, w io.Writer, seed uint64, n int64, progress func(done int64)) error {
-	return writeAll(ctx, w, seed, n, progress, nil, (*draft).appendJSON)
+	return writeAll(ctx, w, seed, n, progress, nil, (*draft).appendJSON, 0)
 }
 
-func writeAll(ctx context.Context, w io.Writer, seed uint64, n int64, progress func(int64), header []byte, row func(*draft, []byte) []byte) error {
+func writeAll(ctx context.Context, w io.Writer, seed uint64, n int64, progress func(int64), header []byte, row func(*draft, []byte) []byte, gaps float64) error {
 	if n < 0 || n > MaxPeople {
 		return fmt.Errorf("can't make up %d people: ask for 0 to %d", n, int64(MaxPeople))
 	}
@@ -49,6 +63,9 @@ func writeAll(ctx context.Context, w io.Writer, seed uint64, n int64, progress f
 				return fmt.Errorf("stopped after %d of %d people: %w", i, n, err)
 			}
 			report(progress, i)
+		}
+		if gaps > 0 && Gap(seed, i, gaps) {
+			continue
 		}
 		g.write(&g.draft, uint64(i))
 		line = row(&g.draft, line[:0])

@@ -4,9 +4,9 @@ import (
 	"context"
 	"hash/maphash"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 
+	"azekura/gate/canary"
 	"azekura/register/field"
 	"azekura/register/value"
 )
@@ -44,13 +44,13 @@ func (m *mask) text(ctx context.Context, f field.Field, model string) (string, e
 	case field.Address:
 		return m.address(model), nil
 	case field.Phone:
-		m.own[f], err = m.p.free(ctx, f, value.KindPhone, func(int) string { return redraw(m.p.rng, model, len(model)-4) })
+		m.own[f], err = m.p.free(ctx, f, value.KindPhone, tries, func(int) string { return canary.Redraw(m.p.rng, model, len(model)-4) })
 	case field.Email:
 		local, host, _ := strings.Cut(model, "@")
-		m.own[f] = redraw(m.p.rng, local, len(local)/2) + "@" + host
+		m.own[f] = canary.Redraw(m.p.rng, local, len(local)/2) + "@" + host
 	case field.Account:
 		bank, branch, kind, number, holder, _ := value.SplitAccount(model)
-		m.own[f] = value.JoinAccount(bank, branch, kind, redraw(m.p.rng, number, 0), holder)
+		m.own[f] = value.JoinAccount(bank, branch, kind, canary.Redraw(m.p.rng, number, 0), holder)
 	default: // name, kana, romaji and sex go together
 		return model, nil
 	}
@@ -104,22 +104,6 @@ func suspended(award string) string {
 	return kind + "\t" + strings.Repeat("0", len(yen))
 }
 
-// redraw draws a text's letters and digits anew from a place on, each of its kind.
-func redraw(rng *rand.Rand, text string, from int) string {
-	b := []byte(text)
-	for i := max(from, 0); i < len(b); i++ {
-		switch c := b[i]; {
-		case c >= '0' && c <= '9':
-			b[i] = '0' + byte(rng.IntN(10))
-		case c >= 'a' && c <= 'z':
-			b[i] = 'a' + byte(rng.IntN(26))
-		case c >= 'A' && c <= 'Z':
-			b[i] = 'A' + byte(rng.IntN(26))
-		}
-	}
-	return string(b)
-}
-
 // digits draws a text's digits anew, of either width; a number's first one isn't 0.
 func digits(rng *rand.Rand, text string) string {
 	number := false
@@ -137,63 +121,6 @@ func digits(rng *rand.Rand, text string) string {
 		}
 		return zero + rune(rng.IntN(10))
 	}, text)
-}
-
-// serials are the refs of a file by what they begin with and how many digits they
-// end with: the lowest and the highest number of each.
-type serials map[serial]*[2]int64
-
-type serial struct {
-	prefix string
-	width  int
-}
-
-func cutSerial(ref string) (serial, int64) {
-	at := len(ref)
-	for at > 0 && len(ref)-at < 18 && ref[at-1] >= '0' && ref[at-1] <= '9' {
-		at--
-	}
-	n, err := strconv.ParseInt(ref[at:], 10, 64)
-	if err != nil {
-		return serial{prefix: ref}, 0
-	}
-	return serial{ref[:at], len(ref) - at}, n
-}
-
-// maxSerials bounds what a file whose refs aren't counted makes of this.
-const maxSerials = 10_000
-
-func (s serials) add(ref string) {
-	of, n := cutSerial(ref)
-	if at := s[of]; at != nil {
-		at[0], at[1] = min(at[0], n), max(at[1], n)
-	} else if of.width > 0 && len(s) < maxSerials {
-		s[of] = &[2]int64{n, n}
-	}
-}
-
-// near draws refs close to one: in the gaps of the file's, further off from try to
-// try, and where there is no gap among those that come next. Refs that aren't
-// counted are drawn anew in their second half.
-func (s serials) near(rng *rand.Rand, ref string, beyond int64) func(try int) string {
-	of, n := cutSerial(ref)
-	ends := s[of]
-	if ends == nil {
-		return func(int) string { return redraw(rng, ref, len(ref)/2) }
-	}
-	return func(try int) string {
-		at := ends[1] + 1 + rng.Int64N(beyond+16)
-		if try < tries*3/4 {
-			reach := int64(8) << (try / 3)
-			low, high := max(ends[0], n-reach), min(ends[1], n+reach)
-			at = low + rng.Int64N(high-low+1)
-		}
-		digits := strconv.FormatInt(at, 10)
-		if len(digits) > of.width {
-			return ""
-		}
-		return of.prefix + strings.Repeat("0", of.width-len(digits)) + digits
-	}
 }
 
 // filter remembers texts in few bits: it may take a text for one that it has, but

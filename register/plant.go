@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 
+	"azekura/gate/canary"
 	"azekura/register/field"
 	"azekura/register/rowfile"
 	"azekura/register/value"
@@ -16,8 +17,8 @@ import (
 )
 
 // MaxDensity bounds how many canaries an import plants for each person whom it
-// makes: more would cost space and hide nothing better.
-const MaxDensity = 0.2
+// makes.
+const MaxDensity = canary.MaxDensity
 
 // ErrDensity refuses another.
 var ErrDensity = fmt.Errorf("the density of canaries is a share of the people imported, 0 to %g; 0.01 to 0.05 is usual", MaxDensity)
@@ -35,7 +36,7 @@ type planter struct {
 	density float64
 	rng     *rand.Rand
 	taken   *filter // the refs, numbers and telephone numbers of the whole file
-	refs    serials
+	refs    canary.Refs
 	rows    int64
 }
 
@@ -50,7 +51,7 @@ func newPlanter(s *Store, file io.ReaderAt, size int64, o ImportOptions) (*plant
 	}
 	var seed [32]byte
 	crand.Read(seed[:])
-	p := &planter{store: s, density: o.Density, rng: rand.New(rand.NewChaCha8(seed)), taken: newFilter(size), refs: serials{}}
+	p := &planter{store: s, density: o.Density, rng: rand.New(rand.NewChaCha8(seed)), taken: newFilter(size), refs: canary.Refs{}}
 	reader, err := rowfile.Open(file, size, o.Options)
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func (p *planter) note(row *rowfile.Row) {
 		}
 		p.taken.add(c.field, text)
 		if c.field == field.Ref {
-			p.refs.add(text)
+			p.refs.Add(text)
 			p.rows++
 		}
 	}
@@ -133,12 +134,12 @@ const tries = 64
 func (p *planter) draw(ctx context.Context, sound []*incoming, beside *incoming) (*incoming, error) {
 	one := func() *incoming { return sound[p.rng.IntN(len(sound))] }
 	model := one()
-	ref, err := p.free(ctx, field.Ref, value.KindRef, p.refs.near(p.rng, beside.last().Get(field.Ref), int64(2*p.density*float64(p.rows))))
+	ref, err := p.free(ctx, field.Ref, value.KindRef, canary.RefTries, p.refs.Near(p.rng, beside.last().Get(field.Ref), int64(2*p.density*float64(p.rows))))
 	if err != nil || ref == "" {
 		return nil, err
 	}
 	neighbour := one().last().Get(field.Number)
-	number, err := p.free(ctx, field.Number, value.KindNumber, func(int) string { return redraw(p.rng, neighbour, 4) })
+	number, err := p.free(ctx, field.Number, value.KindNumber, tries, func(int) string { return canary.Redraw(p.rng, neighbour, 4) })
 	if err != nil || number == "" {
 		return nil, err
 	}
@@ -163,8 +164,8 @@ func (p *planter) draw(ctx context.Context, sound []*incoming, beside *incoming)
 func (in *incoming) last() *value.Record { return &in.steps[len(in.steps)-1].record }
 
 // free draws until a text is nobody's, in the file and in the register; "" is none.
-func (p *planter) free(ctx context.Context, f field.Field, kind value.Kind, draw func(try int) string) (string, error) {
-	for try := range tries {
+func (p *planter) free(ctx context.Context, f field.Field, kind value.Kind, most int, draw func(try int) string) (string, error) {
+	for try := range most {
 		text, err := value.ParseField(f, draw(try), p.store.log.Now())
 		if err != nil || p.taken.has(f, text) {
 			continue

@@ -27,6 +27,7 @@ type ImportArgs struct {
 	ImportID int64           `json:"import_id"`
 	Path     string          `json:"path"`
 	Options  rowfile.Options `json:"options"`
+	Density  float64         `json:"canaries,omitempty"` // for each person made
 }
 
 // Kind names the job.
@@ -64,6 +65,15 @@ func (i *Installation) jobGuard() jobs.Guard {
 
 // StartImport queues the import of a file, or finds it under way or done.
 func (i *Installation) StartImport(ctx context.Context, path string, o rowfile.Options) (register.Import, error) {
+	return i.StartPlanting(ctx, path, o, 0)
+}
+
+// StartPlanting is StartImport, with canaries planted beside whom it makes, at a
+// density.
+func (i *Installation) StartPlanting(ctx context.Context, path string, o rowfile.Options, density float64) (register.Import, error) {
+	if !(density >= 0 && density <= register.MaxDensity) {
+		return register.Import{}, register.ErrDensity
+	}
 	file, size, err := register.OpenFile(path)
 	if err != nil {
 		return register.Import{}, err
@@ -81,7 +91,7 @@ func (i *Installation) StartImport(ctx context.Context, path string, o rowfile.O
 		return found, err
 	}
 	found.Failure = ""
-	return found, i.Jobs.Insert(ctx, ImportArgs{ImportID: found.ID, Path: path, Options: o})
+	return found, i.Jobs.Insert(ctx, ImportArgs{ImportID: found.ID, Path: path, Options: o, Density: density})
 }
 
 // DryRun judges a file and writes nothing.
@@ -117,7 +127,7 @@ func (i *Installation) runImport(ctx context.Context, args ImportArgs) error {
 	if err != nil {
 		return river.JobCancel(errors.Join(err, i.Register.FailImport(ctx, at.ID, err)))
 	}
-	_, err = i.Register.Run(ctx, at, file, register.ImportOptions{Options: args.Options, Rejects: i.writeRejects})
+	_, err = i.Register.Run(ctx, at, file, register.ImportOptions{Options: args.Options, Density: args.Density, Rejects: i.writeRejects})
 	switch {
 	case err == nil:
 		return nil

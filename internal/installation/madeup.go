@@ -26,6 +26,9 @@ type MadeUpOptions struct {
 	Database string // a postgres:// URL, or "" for SQLite
 	People   int64
 	Seed     uint64
+	// Canaries, when above 0, leaves gaps in the people's refs (population.Gap) by
+	// this share, and plants as many canaries for each person, most of them there.
+	Canaries float64
 	// Progress, when given, hears of people imported.
 	Progress func(done int64)
 }
@@ -38,7 +41,7 @@ func MakeUp(ctx context.Context, dir string, o MadeUpOptions) error {
 		return err
 	}
 	people := filepath.Join(dir, madeUpFile)
-	if err := writePeople(ctx, people+".new", o.People, o.Seed); err != nil {
+	if err := writePeople(ctx, people+".new", o); err != nil {
 		return err
 	}
 	if err := writeNew(filepath.Join(dir, madeUpPassphrase), passphrase+"\n"); err != nil {
@@ -51,7 +54,7 @@ func MakeUp(ctx context.Context, dir string, o MadeUpOptions) error {
 	if _, err := Create(ctx, dir, c); err != nil {
 		return err
 	}
-	return FinishMadeUp(ctx, dir, o.Progress)
+	return finishMadeUp(ctx, dir, o.Canaries, o.Progress)
 }
 
 // writeNew replaces nothing: the folder may not be ours.
@@ -64,17 +67,21 @@ func writeNew(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-func writePeople(ctx context.Context, path string, n int64, seed uint64) error {
+func writePeople(ctx context.Context, path string, o MadeUpOptions) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(population.WriteCSV(ctx, f, seed, n, nil), f.Close())
+	return errors.Join(population.WriteCSVWithGaps(ctx, f, o.Seed, o.People, o.Canaries, nil), f.Close())
 }
 
 // FinishMadeUp imports the people that wait in a made-up installation's folder,
 // if any: all of them, or those that were left when it was stopped.
 func FinishMadeUp(ctx context.Context, dir string, progress func(done int64)) error {
+	return finishMadeUp(ctx, dir, 0, progress)
+}
+
+func finishMadeUp(ctx context.Context, dir string, canaries float64, progress func(done int64)) error {
 	people := filepath.Join(dir, madeUpFile)
 	file, size, err := register.OpenFile(people)
 	if errors.Is(err, os.ErrNotExist) {
@@ -90,7 +97,7 @@ func FinishMadeUp(ctx context.Context, dir string, progress func(done int64)) er
 	}
 	at, err := inst.Register.FileImport(ctx, file, size)
 	if err == nil && !at.Finished {
-		o := register.ImportOptions{Progress: func(at register.Import) {
+		o := register.ImportOptions{Density: canaries, Progress: func(at register.Import) {
 			if progress != nil {
 				progress(at.Rows)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"azekura/access"
 	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/keyring"
@@ -12,6 +13,48 @@ import (
 
 	"github.com/google/uuid"
 )
+
+// IsCanary tells whether a pseudonym is a canary's, to code beside the gate that must
+// leave canaries out of what it counts and lists.
+func (g *Gate) IsCanary(id uuid.UUID) bool { return g.canaries.Is(id) }
+
+// CountCanaries lets a security officer count the canaries that aren't shredded. The
+// event, or the refusal's, comes before.
+func (g *Gate) CountCanaries(ctx context.Context, s access.Session, request string) (count func(progress func(done, total int64)) (int64, error), err error) {
+	if !s.Live() {
+		return nil, access.ErrNoSession
+	}
+	event := s.Stamp(auditlog.Event{Action: auditlog.Export, Outcome: "ok", Purpose: "audit", Request: request, Detail: []byte(`{"asked":"canaries"}`)})
+	if s.Role() != "security-officer" {
+		event.Action, event.Outcome = auditlog.Deny, "role"
+	}
+	if _, err := g.log.RecordOne(ctx, event); err != nil {
+		return nil, err
+	}
+	if event.Action == auditlog.Deny {
+		return nil, fmt.Errorf("%w: the role %s counts no canaries; a security officer does", ErrDenied, s.Role())
+	}
+	return func(progress func(done, total int64)) (int64, error) { return g.countCanaries(ctx, s, progress) }, nil
+}
+
+func (g *Gate) countCanaries(ctx context.Context, s access.Session, progress func(done, total int64)) (n int64, err error) {
+	total, err := g.store.Count(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var done int64
+	err = g.store.EachID(ctx, func(ids []uuid.UUID, _ []int64) error {
+		for _, id := range ids {
+			if g.canaries.Is(id) && !g.store.Shredded(id) {
+				n++
+			}
+		}
+		done += int64(len(ids))
+		progress(done, total)
+		return g.access.Still(s)
+	})
+	return n, err
+}
 
 // displace shreds canaries whose ref or number was given to somebody in earnest. It
 // is an event that names them; who is shredded is no canary any more.
