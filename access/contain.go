@@ -382,3 +382,25 @@ func (d *Directory) Release(ctx context.Context, log string, a approval.Approved
 	}
 	return r.Target, nil
 }
+
+// Stop is what an event contains or releases.
+type Stop struct {
+	Target  Target
+	StepUp  bool // it asks for a touch, or asks no more
+	Release bool
+	By      string
+}
+
+// StopOf tells what an event contains or releases, if it does either. Who closes a
+// session contains nothing.
+func StopOf(e *auditlog.Event) (Stop, bool) {
+	var s stop
+	if e.Action != auditlog.Contain && e.Action != auditlog.Grant || json.Unmarshal(e.Detail, &s) != nil || s.Target == nil {
+		return Stop{}, false
+	}
+	release := s.Grants == "release" || s.Grants == "end-step-up"
+	if e.Action == auditlog.Grant && !release {
+		return Stop{}, false
+	}
+	return Stop{*s.Target, s.StepUp || s.Grants == "end-step-up", release, s.By}, true
+}

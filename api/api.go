@@ -96,6 +96,7 @@ func (s *Server) Staff() http.Handler {
 	s.addAuditor(api)
 	s.addContainByStaff(api)
 	s.addCanariesByStaff(api)
+	s.addAlarmsByStaff(api)
 	s.addPeople(api)
 	s.addBudgetByStaff(api)
 	s.addEnrolment(api)
@@ -113,6 +114,7 @@ func (s *Server) Operator() http.Handler {
 	s.addAuditor(api)
 	s.addContainByStaff(api)
 	s.addCanariesByStaff(api)
+	s.addAlarmsByStaff(api)
 	s.addPeople(api)
 	s.addPeopleOperator(api)
 	s.addBudgetByStaff(api)
@@ -121,6 +123,7 @@ func (s *Server) Operator() http.Handler {
 	s.addDevices(api)
 	s.addDevicesOperator(api)
 	s.addContain(api)
+	s.addAlarms(api)
 	s.addBudget(api)
 	s.addKeys(api)
 	s.addApprovers(api)
@@ -185,6 +188,7 @@ var statuses = []struct {
 	{cases.ErrDenied, http.StatusForbidden},
 	{cases.ErrNotFound, http.StatusNotFound},
 	{cases.ErrInvalid, http.StatusUnprocessableEntity},
+	{installation.ErrNoAlarm, http.StatusNotFound},
 	{cases.ErrTampered, http.StatusInternalServerError},
 	{register.ErrNotFound, http.StatusNotFound},
 	{access.ErrNotFound, http.StatusNotFound},

@@ -15,7 +15,7 @@ import (
 
 // staffOperations are all that the network offers; whoever adds one adds it here.
 var staffOperations = []string{
-	"GET /v1/proposals", "GET /v1/proposals/{id}", "POST /v1/budget/grant", "POST /v1/canaries/count", "POST /v1/cases", "POST /v1/cases/assign", "POST /v1/cases/close", "POST /v1/cases/identify", "POST /v1/cases/list",
+	"POST /v1/alarms/seen", "GET /v1/proposals", "GET /v1/proposals/{id}", "POST /v1/budget/grant", "POST /v1/canaries/count", "POST /v1/cases", "POST /v1/cases/assign", "POST /v1/cases/close", "POST /v1/cases/identify", "POST /v1/cases/list",
 	"POST /v1/cases/note", "POST /v1/cases/reopen", "POST /v1/cases/show", "POST /v1/cases/task", "POST /v1/cases/wait", "POST /v1/change", "POST /v1/check", "POST /v1/contain",
 	"POST /v1/log/complete", "POST /v1/log/export", "POST /v1/proposals", "POST /v1/proposals/draft", "POST /v1/proposals/{id}/refuse", "POST /v1/proposals/{id}/withdraw", "POST /v1/read", "POST /v1/search",
 	"POST /v1/step-up/end",
@@ -35,7 +35,8 @@ var (
 		"POST /v1/people/reset", "POST /v1/people/roles", "POST /v1/people/vouch"}
 	peopleOperatorOperations = []string{"GET /operator/people/deputies", "GET /operator/people/passkeys", "POST /operator/people/code", "POST /operator/people/deputy",
 		"POST /operator/people/deputy-end", "POST /operator/people/device-code", "POST /operator/people/device-revoke", "POST /operator/people/remove", "POST /operator/people/roles", "POST /operator/people/vouch"}
-	containedOperations = []string{"GET /operator/contained", "POST /operator/contain", "POST /operator/release", "POST /operator/release/proposal", "POST /operator/step-up/end"}
+	containedOperations = []string{"GET /operator/contained", "POST /operator/contain", "POST /operator/release", "POST /operator/release/proposal", "POST /operator/step-up/end",
+		"GET /operator/alarms", "GET /operator/alarms/targets", "POST /operator/alarms/seen", "POST /operator/alarms/test"}
 )
 
 // document is the part of OpenAPI 3.1 that we hold ours to.

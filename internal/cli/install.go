@@ -225,6 +225,9 @@ Nothing is decided or opened by a gate that stands by: TLS ends at the one that 
 			if err := inst.VerifyDaily(); err != nil {
 				return err
 			}
+			if err := inst.SendAlarms(cmd.Context()); err != nil {
+				return err
+			}
 			l.LogReady = func(address string) {
 				fmt.Fprintf(cmd.OutOrStdout(), "serving the audit log's public side at https://%s\n", address)
 			}

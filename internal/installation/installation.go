@@ -30,6 +30,7 @@ import (
 	"azekura/auditlog"
 	"azekura/cases"
 	"azekura/gate"
+	"azekura/incident/alarms"
 	"azekura/internal/db"
 	"azekura/internal/jobs"
 	"azekura/internal/slotfile"
@@ -71,6 +72,8 @@ type Config struct {
 	Verify *Nightly `json:"verify,omitempty"`
 	// SignIn is how staff sign in; nil where only the operator opens sessions.
 	SignIn *signin.Settings `json:"sign_in,omitempty"`
+	// Alarms is where alarms go.
+	Alarms []alarms.Target `json:"alarms,omitempty"`
 	// DeviceKeys demands a device's certificate of every connection of staff, and of
 	// every session that it is bound to one's key. init sets it.
 	DeviceKeys bool `json:"device_keys,omitempty"`
@@ -302,6 +305,10 @@ type Installation struct {
 	told   keyrotation.History
 	people roll.Roll
 	handed handed
+	// Outbox sends alarms, once SendAlarms is called.
+	Outbox   *alarms.Outbox
+	alarmsTo alarmsTo
+	unsent   error // why it can't; a server says so, and doesn't start
 
 	settings sync.Mutex // of who changes azekura.json
 	verified verifiedAt
@@ -415,6 +422,8 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.Access = access.New(i.Log, rand.Reader)
 	i.Log.Heed(i.Access.Heed)
+	i.Outbox, i.unsent = alarms.New(i.Dir, i.Config.Origin, i.Config.Alarms, i.Log.Authority)
+	i.Log.Heed(i.Outbox.Heed)
 	if err := i.startDevices(); err != nil {
 		return err
 	}
@@ -460,7 +469,7 @@ func TradeMemoryForTime() (back func()) {
 
 // replay hands an event of authority to those whose state it is.
 func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e), i.Desk.Replay(e))
+	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e), i.Desk.Replay(e), i.alarmsTo.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }
