@@ -11,10 +11,13 @@ import (
 	"azekura/register/value"
 )
 
-// mask turns one row's record into another's of the same shape.
+// mask turns one row's record into that of somebody who might stand beside it. No row
+// lends more than a part of a name, an address, or the length of one value: whose
+// values are all as long as one other's would be found by that.
 type mask struct {
 	p    *planter
 	one  func() *incoming
+	kin  *value.Record          // lends the given name, or is the model
 	own  map[field.Field]string // of the canary, the same in all its versions
 	seen map[string]string      // the model's addresses, and what stands for each
 }
@@ -22,8 +25,13 @@ type mask struct {
 // step is a model's version, masked; nil where nothing can be drawn for it.
 func (m *mask) step(ctx context.Context, of *step) (*step, error) {
 	st := &step{fields: of.fields, record: of.record, award: suspended(of.award)}
-	for _, f := range of.record.Fields().Fields() {
-		text, err := m.text(ctx, f, of.record.Get(f))
+	for _, f := range []field.Field{field.Name, field.Kana, field.Romaji} {
+		if text := of.record.Get(f); text != "" && st.record.Set(f, mixed(text, m.kin.Get(f))) != nil {
+			return nil, nil
+		}
+	}
+	for _, f := range (of.record.Fields() &^ field.SetOf(field.Name, field.Kana, field.Romaji)).Fields() {
+		text, err := m.text(ctx, f, &st.record)
 		if err != nil || text == "" {
 			return nil, err
 		}
@@ -35,7 +43,8 @@ func (m *mask) step(ctx context.Context, of *step) (*step, error) {
 	return st, nil
 }
 
-func (m *mask) text(ctx context.Context, f field.Field, model string) (string, error) {
+func (m *mask) text(ctx context.Context, f field.Field, of *value.Record) (string, error) {
+	model := of.Get(f)
 	if own := m.own[f]; own != "" {
 		return own, nil
 	}
@@ -46,15 +55,75 @@ func (m *mask) text(ctx context.Context, f field.Field, model string) (string, e
 	case field.Phone:
 		m.own[f], err = m.p.free(ctx, f, value.KindPhone, tries, func(int) string { return canary.Redraw(m.p.rng, model, len(model)-4) })
 	case field.Email:
-		local, host, _ := strings.Cut(model, "@")
+		local, host, _ := strings.Cut(m.mailOf(of), "@")
 		m.own[f] = canary.Redraw(m.p.rng, local, len(local)/2) + "@" + host
 	case field.Account:
 		bank, branch, kind, number, holder, _ := value.SplitAccount(model)
+		if own, err := value.Holder(of.Get(field.Kana)); err == nil {
+			holder = own
+		}
 		m.own[f] = value.JoinAccount(bank, branch, kind, canary.Redraw(m.p.rng, number, 0), holder)
-	default: // name, kana, romaji and sex go together
+	default: // the sex goes with the name
 		return model, nil
 	}
 	return m.own[f], err
+}
+
+// relative finds a row whose given name goes with a model's surname: of the same sex,
+// about as old, named in the same forms and letters. Where there is none it is the
+// model.
+func (m *mask) relative(model *value.Record) *value.Record {
+	for try := range 4 * tries {
+		kin := m.one().last()
+		same := kin.Get(field.Sex) == model.Get(field.Sex) && ascii(kin.Get(field.Name)) == ascii(model.Get(field.Name)) &&
+			(model.Get(field.Kana) == "" || kin.Get(field.Kana) != "") && (model.Get(field.Romaji) == "" || kin.Get(field.Romaji) != "")
+		near := kin.Get(field.Birth)[:3] == model.Get(field.Birth)[:3] // the decade
+		if same && (near || try > 3*tries) && kin != model {
+			return kin
+		}
+	}
+	return model
+}
+
+func ascii(text string) bool { return text != "" && text[0] < 0x80 }
+
+// mailOf is the address of somebody whose name is as long.
+func (m *mask) mailOf(of *value.Record) string {
+	as := field.Romaji
+	if of.Get(as) == "" {
+		as = field.Kana
+	}
+	for range 4 * tries {
+		other := m.one().last()
+		if other.Get(field.Email) != "" && len(other.Get(as)) == len(of.Get(as)) {
+			return other.Get(field.Email)
+		}
+	}
+	return of.Get(field.Email)
+}
+
+// mixed is one name's first part, and another's rest.
+func mixed(a, b string) string {
+	if b == "" {
+		return a
+	}
+	head, gap, _ := cutName(a)
+	_, _, rest := cutName(b)
+	return head + gap + rest
+}
+
+// cutName cuts a name at its first gap, or where it has none after two characters.
+func cutName(name string) (head, gap, rest string) {
+	if at := strings.IndexAny(name, " \u3000"); at > 0 {
+		for _, r := range name[at:] {
+			gap = string(r)
+			break
+		}
+		return name[:at], gap, name[at+len(gap):]
+	}
+	runes := []rune(name)
+	at := min(2, len(runes)-1)
+	return string(runes[:at]), "", string(runes[at:])
 }
 
 // birth is a day of the model's year, but not the model's.

@@ -144,8 +144,13 @@ func (p *planter) draw(ctx context.Context, sound []*incoming, beside *incoming)
 		return nil, err
 	}
 	m := mask{p: p, one: one, own: map[field.Field]string{field.Ref: ref, field.Number: number}, seen: map[string]string{}}
+	m.kin = m.relative(model.last())
 	if m.own[field.Birth] = m.birth(model.last().Get(field.Birth)); m.own[field.Birth] == "" {
 		return nil, nil
+	}
+	// What it has but once goes by what it is called now.
+	if st, err := m.step(ctx, &model.steps[len(model.steps)-1]); err != nil || st == nil {
+		return nil, err
 	}
 	bird := &incoming{no: beside.no, from: beside.from, to: beside.to, canary: true}
 	for i := range model.steps {

@@ -2,7 +2,9 @@ package register_test
 
 import (
 	"bytes"
+	"math"
 	"testing"
+	"time"
 
 	"azekura/gate/canary"
 	"azekura/internal/installation"
@@ -103,6 +105,56 @@ func TestPlantedGivesWay(t *testing.T) {
 			t.Fatalf("%d of %d canaries gave way", shredded, len(before))
 		}
 		sound(t, i)
+	})
+}
+
+// density is what is planted in processes that are killed.
+const density = 0.05
+
+// TestPlantKilled kills an import with canaries at random moments, again and again:
+// those whom a chunk planted stay, and none is planted twice.
+func TestPlantKilled(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		content := sparse(t, 3, killRows)
+		file, rows := insttest.File(t, content), float64(bytes.Count(content, []byte("\n"))-1)
+		r := insttest.Random(t)
+		_, took := insttest.InChild(t, insttest.New(t, engine), planting+file, 0)
+		for kills := 0; kills < insttest.Soak(1, 30); {
+			dir := insttest.New(t, engine)
+			had := map[uuid.UUID]bool{}
+			for killed := true; killed; {
+				if killed, _ = insttest.InChild(t, dir, planting+file, time.Duration(1+r.Int64N(int64(took)))); killed {
+					kills++
+				}
+				i, err := insttest.OpenDir(t.Context(), dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				birds, others := planted(t, i)
+				now := map[uuid.UUID]bool{}
+				for _, id := range birds {
+					now[id] = true
+				}
+				for id := range had {
+					if !now[id] {
+						t.Fatal("a canary that was planted is gone")
+					}
+				}
+				had = now
+				if want := density * float64(others); math.Abs(float64(len(birds))-want) > 6*math.Sqrt(want)+1 {
+					t.Fatalf("%d canaries among %d people", len(birds), others)
+				}
+				if !killed {
+					if float64(others) != rows {
+						t.Fatalf("%d people of %g rows", others, rows)
+					}
+					sound(t, i)
+				}
+				if err := i.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 	})
 }
 
