@@ -61,7 +61,7 @@ func TestBlind(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := insttest.Open(t, dir)
-		n := int64(insttest.Soak(2000, 60_000))
+		n := int64(insttest.Soak(2000, 30_000))
 		load(t, i, people(t, 0, n*3/4), register.ImportOptions{Density: 0.2})
 		month(t, i, driven, first, n*3/4)
 		r := insttest.Random(t)

@@ -136,6 +136,7 @@ const cuts = 15
 // boosted is AdaBoost over stumps: it sees what isn't a line.
 func boosted(list []sample) func([]float64) float64 {
 	edges := edgesOf(list)
+	bins := binned(list, edges)
 	weights := make([]float64, len(list))
 	up := upweight(list)
 	for i, s := range list {
@@ -146,7 +147,7 @@ func boosted(list []sample) func([]float64) float64 {
 	}
 	var stumps []stump
 	for range 60 {
-		s := bestStump(list, weights, edges)
+		s := bestStump(list, weights, edges, bins)
 		stumps = append(stumps, s)
 		for i, x := range list {
 			if (x.x[s.f] > s.at) == x.bird {
@@ -185,8 +186,21 @@ func edgesOf(list []sample) [][]float64 {
 	return edges
 }
 
+// binned says between which edges each sample's features lie.
+func binned(list []sample, edges [][]float64) [][]uint8 {
+	bins := make([][]uint8, len(edges))
+	for f, of := range edges {
+		bins[f] = make([]uint8, len(list))
+		for i, s := range list {
+			at, _ := slices.BinarySearch(of, s.x[f])
+			bins[f][i] = uint8(at)
+		}
+	}
+	return bins
+}
+
 // bestStump splits the weights best; its vote is AdaBoost's.
-func bestStump(list []sample, weights []float64, edges [][]float64) (best stump) {
+func bestStump(list []sample, weights []float64, edges [][]float64, bins [][]uint8) (best stump) {
 	var total float64
 	for _, w := range weights {
 		total += w
@@ -199,8 +213,7 @@ func bestStump(list []sample, weights []float64, edges [][]float64) (best stump)
 			if !s.bird {
 				w = -w
 			}
-			at, _ := slices.BinarySearch(of, s.x[f])
-			sums[at] += w
+			sums[bins[f][i]] += w
 			all += w
 		}
 		above := all
