@@ -136,6 +136,7 @@ func (a *app) connect(ctx context.Context) (*api.Client, func() error, error) {
 			return nil, nil, ctx.Err()
 		}
 	}
+	inst.Trouble = func(err error) { logError("-", err) }
 	if err := inst.StartJobs(ctx); err != nil {
 		return nil, nil, errors.Join(err, inst.Close())
 	}

@@ -44,7 +44,7 @@ func (i *Installation) StartJobs(ctx context.Context) error {
 	}))
 	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, _ *river.Job[VerifyArgs]) error { return i.runVerify(ctx) }))
 	var err error
-	if i.Jobs, err = jobs.Start(context.WithoutCancel(ctx), i.DB, workers, i.jobGuard()); err != nil {
+	if i.Jobs, err = jobs.Start(context.WithoutCancel(ctx), i.DB, workers, i.jobGuard(), i.tell); err != nil {
 		return err
 	}
 	i.onClose(func() error { return i.Jobs.Stop(context.WithoutCancel(ctx)) })

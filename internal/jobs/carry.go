@@ -85,6 +85,7 @@ func queue[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], list []Jo
 	if err := migrate(ctx, driver); err != nil {
 		return err
 	}
+	// It isn't started, and returns what goes wrong.
 	client, err := river.NewClient(driver, &river.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return fmt.Errorf("prepare the job engine: %w", err)

@@ -35,16 +35,17 @@ type Runner struct {
 	patience time.Duration
 }
 
-// Start prepares River's tables and starts working.
-func Start(ctx context.Context, d db.DB, workers *river.Workers, guard Guard) (*Runner, error) {
+// Start prepares River's tables and starts working. tell hears of jobs that fail,
+// and of the engine's own troubles.
+func Start(ctx context.Context, d db.DB, workers *river.Workers, guard Guard, tell func(error)) (*Runner, error) {
 	if err := Migrate(ctx, d); err != nil {
 		return nil, err
 	}
 	switch pool := d.Pool().(type) {
 	case *pgxpool.Pool:
-		return start[pgx.Tx](ctx, d, riverpgxv5.New(pool), workers, guard)
+		return start[pgx.Tx](ctx, d, riverpgxv5.New(pool), workers, guard, tell)
 	case *sql.DB:
-		return start[*sql.Tx](ctx, d, riversqlite.New(pool), workers, guard)
+		return start[*sql.Tx](ctx, d, riversqlite.New(pool), workers, guard, tell)
 	default:
 		return nil, fmt.Errorf("no job engine for %s", d.Engine())
 	}
@@ -80,6 +81,7 @@ func Migrate(ctx context.Context, d db.DB) error {
 
 // migrate changes nothing, and needs no right to, where all is in place.
 func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx]) error {
+	// What goes wrong it returns; the rest is how far it is.
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return fmt.Errorf("prepare the job engine: %w", err)
@@ -93,21 +95,12 @@ func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx]) error {
 	return nil
 }
 
-func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], workers *river.Workers, guard Guard) (*Runner, error) {
+func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], workers *river.Workers, guard Guard, tell func(error)) (*Runner, error) {
 	if _, err := d.Exec(ctx, unfinished); err != nil {
 		return nil, fmt.Errorf("take up the jobs of the process before: %w", err)
 	}
-	working := &atWork{}
-	client, err := river.NewClient(driver, &river.Config{
-		Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
-		Workers:    workers,
-		Middleware: []rivertype.Middleware{working, &guarding{Guard: guard}},
-		// A long job ends when it is done; a dead process's jobs are taken up again.
-		JobTimeout:           -1,
-		RescueStuckJobsAfter: time.Hour,
-		FetchPollInterval:    500 * time.Millisecond,
-		Logger:               slog.New(slog.DiscardHandler),
-	})
+	working, told := &atWork{}, newSaid(tell)
+	client, err := river.NewClient(driver, config(workers, working, guard, told))
 	if err != nil {
 		return nil, fmt.Errorf("prepare the job engine: %w", err)
 	}
@@ -123,10 +116,29 @@ func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], 
 			_, err := client.PeriodicJobs().AddSafely(job)
 			return err
 		},
-		stop:     client.StopAndCancel,
+		stop: func(ctx context.Context) error {
+			told.end()
+			return client.StopAndCancel(ctx)
+		},
 		atWork:   working,
 		patience: patience,
 	}, nil
+}
+
+func config(workers *river.Workers, working *atWork, guard Guard, told *said) *river.Config {
+	return &river.Config{
+		Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
+		Workers:    workers,
+		Middleware: []rivertype.Middleware{working, told, &guarding{Guard: guard}},
+		// A long job ends when it is done; a dead process's jobs are taken up again.
+		JobTimeout:           -1,
+		RescueStuckJobsAfter: time.Hour,
+		FetchPollInterval:    500 * time.Millisecond,
+		Logger:               slog.New(told),
+		// Each midnight it would rebuild the indexes of a table that holds some tens of
+		// rows, for which the application's role has no right.
+		ReindexerSchedule: river.NeverSchedule(),
+	}
 }
 
 // Insert queues a job.
