@@ -278,7 +278,24 @@ func TestOneKeyTwice(t *testing.T) {
 			if _, err := approval.Check(nil, []string{vkey, again}, now); err == nil || errors.Is(err, approval.ErrNotApproved) {
 				t.Errorf("%s: one key passes as two: %v", name, err)
 			}
+			// The spelling is refused for itself, alone as well.
+			if list, err := approval.Enrol(nil, again); name != "another name" && again != other && (err == nil || !strings.Contains(err.Error(), "isn't spelled")) {
+				t.Errorf("%s: a key was enrolled in another spelling: %q %v", name, list, err)
+			}
 		}
+	}
+}
+
+// TestOneNameTwice: two keys under one name are refused, for a signature is told by
+// its name.
+func TestOneNameTwice(t *testing.T) {
+	_, one := person(t, "hanako")
+	_, other := person(t, "hanako")
+	if _, err := approval.Enrol([]string{one}, other); err == nil {
+		t.Error("two keys were enrolled under one name")
+	}
+	if _, err := approval.Check(nil, []string{one, other}, now); err == nil || errors.Is(err, approval.ErrNotApproved) {
+		t.Error("two keys pass under one name:", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"azekura/auditlog"
 	"azekura/internal/installation"
@@ -141,7 +143,10 @@ func TestQuorumDisputes(t *testing.T) {
 			l.says.Store(says("text/plain", http.StatusConflict, ""))
 		}
 		eventually(t, "the log stops for good", func() bool {
-			_, _ = i.Gate.Read(t.Context(), s, request(0))
+			// Where one alone is believed, a read waits for their agreement.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, _ = i.Gate.Read(ctx, s, request(0))
 			return errors.Is(i.Log.Err(), auditlog.ErrOtherHistory)
 		})
 	})
