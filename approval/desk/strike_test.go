@@ -235,3 +235,38 @@ func TestStrikeWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestTwoChangesAtOnce: of two changes that were approved for one list, and are
+// carried out at the same moment, one comes about.
+func TestTwoChangesAtOnce(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := open(t, engine)
+		o.third(t)
+		_, fourth := person(t, "goro")
+		if _, err := o.i.Enrol(t.Context(), o.change(t, "approver", fourth, o.keys[0], o.keys[1]), fourth); err != nil {
+			t.Fatal(err)
+		}
+		first := o.change(t, "approver-remove", "shiro", o.keys[0], o.keys[1])
+		second := o.change(t, "approver-remove", "goro", o.keys[0], o.keys[1])
+		id := o.approved(t, "leak-index")
+		done := make(chan error, 2)
+		stopped := errors.New("stopped")
+		err := o.i.Desk.Carry(t.Context(), id, o.act(t, id), func(ctx context.Context, _ approval.Approved) error {
+			for who, proposal := range map[string]string{"shiro": first, "goro": second} {
+				go func() {
+					_, err := o.i.Strike(ctx, proposal, who)
+					done <- err
+				}()
+			}
+			time.Sleep(300 * time.Millisecond) // both have seen the list by now; else one sees the other's, and is refused too
+			return stopped
+		})
+		if !errors.Is(err, stopped) {
+			t.Fatal(err)
+		}
+		one, other := <-done, <-done
+		if (one == nil) == (other == nil) || !errors.Is(errors.Join(one, other), approval.ErrNotApproved) || len(o.i.Approvers()) != 3 {
+			t.Errorf("%v, %v: %d are left", one, other, len(o.i.Approvers()))
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -334,5 +335,55 @@ func TestApproversWithoutALog(t *testing.T) {
 		if all, lost, err := installation.ListApprovers(t.Context(), o.dir); err != nil || !lost || !slices.Equal(all, p.vkeys) {
 			t.Error(all, lost, err)
 		}
+	})
+}
+
+// TestForgedApproversOfAGap: what the database's administrator writes among the events
+// that are left of a lost log names nobody, where the signer can't prove it; and where
+// it can, it is refused.
+func TestForgedApproversOfAGap(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := newOffice(t, engine, 1)
+		identity, to := keyPair(t)
+		o.stop(t)
+		p := enrolThree(t, o.dir)
+		o.start(t)
+		o.read(t, 40)
+		if o.Log.Committed()%2 == 1 { // with the backup's event the last one left is proven by no subtree
+			o.read(t, 1)
+		}
+		raw := backupOf(t, o.Installation, to)
+		o.read(t, 9)
+		o.stop(t)
+		behind(t, o.dir, raw, identity)
+		_, vkey := approver(t, "mallory")
+		list(t, o.dir) // as who forges would have it
+		pastTheLog(t, o.dir, func(bare *installation.Installation) {
+			lines := linesOf(t, bare)
+			last := len(lines) - 1
+			at := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, p.vkeys[2]) })
+			set := func(n int, line string) {
+				t.Helper()
+				lines[n] = line
+				e, err := auditlog.ParseLine([]byte(line))
+				must(t, err)
+				root := rootOf(t, lines)
+				for _, err := range []error{
+					second(bare.DB.Exec(t.Context(), "UPDATE log_event SET line = $1, action = $2 WHERE log_id = 1 AND idx = $3", []byte(line), int64(e.Action), e.Index)),
+					second(bare.DB.Exec(t.Context(), "UPDATE log_head SET root = $1 WHERE log_id = 1", root[:])),
+				} {
+					must(t, err)
+				}
+			}
+			forged := strings.ReplaceAll(lines[at], p.vkeys[2], vkey)
+			set(last, strings.Replace(forged, fmt.Sprintf(`"index":%d`, at), fmt.Sprintf(`"index":%d`, last), 1))
+			if all, lost, err := installation.ListApprovers(t.Context(), o.dir); err != nil || !lost || !slices.Equal(all, p.vkeys) {
+				t.Error("behind what is proven:", all, lost, err)
+			}
+			set(at, forged)
+			if all, _, err := installation.ListApprovers(t.Context(), o.dir); !errors.Is(err, auditlog.ErrSigner) {
+				t.Error("among what is proven:", all, err)
+			}
+		})
 	})
 }
