@@ -270,3 +270,45 @@ func TestTwoChangesAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestDecisionsWait: while the list is being changed nobody brings a proposal,
+// releases or changes a budget by the list of before.
+func TestDecisionsWait(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o := open(t, engine)
+		id := o.approved(t, "leak-index")
+		proposal := signed(t, o.draft(t, "rotate-data"), o.keys[0])
+		release := signed(t, o.release(t), o.keys[0], o.keys[1])
+		surge := installation.BudgetChange{Why: "a test", Surge: &budget.Extra{Subject: budget.Subject{Kind: budget.Staff, ID: "s-1"}, Percent: 200, Until: time.Now().Add(time.Hour).UTC().Truncate(time.Second)}}
+		more, err := o.i.ProposeBudget(surge, "op-1", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		more = signed(t, more, o.keys[0], o.keys[1])
+		decisions := []func() error{
+			func() error { _, err := o.i.Desk.Submit(t.Context(), o.a, proposal); return err },
+			func() error { _, err := o.i.Release(t.Context(), release); return err },
+			func() error { _, err := o.i.ChangeBudget(t.Context(), more); return err },
+		}
+		done := make(chan error, len(decisions))
+		stopped := errors.New("stopped")
+		err = o.i.Desk.Change(t.Context(), id, o.act(t, id), func(context.Context, approval.Approved) error {
+			for _, decide := range decisions {
+				go func() { done <- decide() }()
+			}
+			time.Sleep(300 * time.Millisecond) // they wait; had they not to, one were done
+			if len(done) > 0 {
+				t.Errorf("%d decisions didn't wait", len(done))
+			}
+			return stopped
+		})
+		if !errors.Is(err, stopped) {
+			t.Fatal(err)
+		}
+		for range decisions {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
