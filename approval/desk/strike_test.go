@@ -209,7 +209,7 @@ func TestStrikeWaits(t *testing.T) {
 			case <-struck:
 				t.Error("struck off in the middle of a decision of theirs")
 				struck <- nil
-			case <-time.After(300 * time.Millisecond): // it waits; had it not to, it were done
+			case <-time.After(100 * time.Millisecond): // it waits; had it not to, it were done
 			}
 			detail, err := json.Marshal(map[string]string{"approval": by.Note()})
 			if err != nil {
@@ -258,7 +258,7 @@ func TestTwoChangesAtOnce(t *testing.T) {
 					done <- err
 				}()
 			}
-			time.Sleep(300 * time.Millisecond) // both have seen the list by now; else one sees the other's, and is refused too
+			time.Sleep(100 * time.Millisecond) // both have seen the list by now; else one sees the other's, and is refused too
 			return stopped
 		})
 		if !errors.Is(err, stopped) {
@@ -296,7 +296,7 @@ func TestDecisionsWait(t *testing.T) {
 			for _, decide := range decisions {
 				go func() { done <- decide() }()
 			}
-			time.Sleep(300 * time.Millisecond) // they wait; had they not to, one were done
+			time.Sleep(100 * time.Millisecond) // they wait; had they not to, one were done
 			if len(done) > 0 {
 				t.Errorf("%d decisions didn't wait", len(done))
 			}
