@@ -31,15 +31,16 @@ type scale struct {
 	Log      int64         `json:"log"`           // events of the log that exposure is asked of, and of that which a sceptic checks
 	Grants   int64         `json:"grants"`        // events of authority that a start reads
 	Lasts    time.Duration `json:"lasts_ns"`      // of one run of reads, requests or a yardstick
+	Sessions int           `json:"sessions"`      // that are open while a tenth of them is contained
 	Pgbench  int           `json:"pgbench_scale"` // 100,000 rows each
 	runs     int           // of each figure
 	full     bool          // whether the targets are meant at these sizes
 }
 
 var scales = map[string]scale{
-	"tiny":  {Name: "tiny", People: 500, Few: 100, Verified: 2_000, Log: 8_000, Grants: 1_000, Lasts: 50 * time.Millisecond, Pgbench: 1, runs: 1},
-	"small": {Name: "small", People: 100_000, Few: 20_000, Verified: 200_000, Log: 800_000, Grants: 100_000, Lasts: 2 * time.Second, Pgbench: 10, runs: 3},
-	"full":  {Name: "full", People: 1_000_000, Few: 100_000, Verified: 2_000_000, Log: 10_000_000, Grants: 1_000_000, Lasts: 5 * time.Second, Pgbench: 50, runs: 5, full: true},
+	"tiny":  {Name: "tiny", People: 500, Few: 100, Verified: 2_000, Log: 8_000, Grants: 1_000, Sessions: 40, Lasts: 50 * time.Millisecond, Pgbench: 1, runs: 1},
+	"small": {Name: "small", People: 100_000, Few: 20_000, Verified: 200_000, Log: 800_000, Grants: 100_000, Sessions: 10_000, Lasts: 2 * time.Second, Pgbench: 10, runs: 3},
+	"full":  {Name: "full", People: 1_000_000, Few: 100_000, Verified: 2_000_000, Log: 10_000_000, Grants: 1_000_000, Sessions: 10_000, Lasts: 5 * time.Second, Pgbench: 50, runs: 5, full: true},
 }
 
 // stages are what -only chooses from, in the order of their running.
@@ -63,6 +64,7 @@ var stages = []struct {
 	{"start", starts},
 	{"check", checks},
 	{"exposure", exposures},
+	{"contain", containments},
 }
 
 func stageNames() (names []string) {
