@@ -108,22 +108,23 @@ func openMany(ctx context.Context, i *installation.Installation, device string, 
 // stopAll has every session read on a connection of its own until it is refused, and
 // contains the device among that.
 func (who *readers) stopAll(ctx context.Context, address, device string, tokens []string) (last time.Duration, rate float64, err error) {
-	callers := make([]*caller, len(tokens))
-	for c := range callers {
-		if callers[c], err = who.dial(address, tokens[c]); err != nil {
-			return 0, 0, err
-		}
-		defer callers[c].conn.Close()
-	}
 	var wg sync.WaitGroup
-	var answered, refused atomic.Int64
-	answers := make([]time.Time, len(callers))
-	odd := make([]error, len(callers))
+	var stopped atomic.Bool
+	var answered, reading, refused atomic.Int64
+	answers := make([]time.Time, len(tokens))
+	odd := make([]error, len(tokens))
 	began := time.Now()
-	for c := range callers {
+	for c := range tokens {
 		wg.Go(func() {
-			for n := 0; ; n++ {
-				err := callers[c].read(who.id(c, n))
+			one, err := who.dial(address, tokens[c])
+			if err != nil {
+				odd[c] = err
+				refused.Add(1)
+				return
+			}
+			defer one.conn.Close()
+			for n := 0; !stopped.Load(); n++ {
+				err := one.read(who.id(c, n))
 				if err != nil {
 					if ctx.Err() == nil && strings.Contains(err.Error(), "the server answered") && !strings.Contains(err.Error(), "401") {
 						odd[c] = err
@@ -131,26 +132,28 @@ func (who *readers) stopAll(ctx context.Context, address, device string, tokens 
 					refused.Add(1) // 401, or the connection is cut
 					return
 				}
-				answers[c] = time.Now()
+				if answers[c] = time.Now(); n == 0 {
+					reading.Add(1)
+				}
 				answered.Add(1)
 			}
 		})
 	}
-	time.Sleep(who.room.bench.scale.Lasts)
+	for all := int64(len(tokens)); ctx.Err() == nil && refused.Load() == 0 && (reading.Load() < all || time.Since(began) < who.room.bench.scale.Lasts); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	operator, err := api.Dial(who.room.dir)
 	var is access.Contained
 	if err == nil {
 		rate = float64(answered.Load()) / time.Since(began).Seconds()
-		if alive := int64(len(callers)) - refused.Load(); alive < int64(len(callers)) {
-			err = fmt.Errorf("%d of %d sessions were refused before anything was contained", refused.Load(), len(callers))
+		if refused.Load() > 0 {
+			err = fmt.Errorf("%d of %d sessions were refused before anything was contained", refused.Load(), len(tokens))
 		}
-		err = errors.Join(err, operator.Do(ctx, http.MethodPost, "/operator/contain", api.NewContain{Target: access.Target{Kind: access.TheDevice, ID: device}, Why: "a measurement"}, &is))
-	}
-	if err != nil {
-		for _, c := range callers {
-			c.conn.Close()
+		if err == nil {
+			err = operator.Do(ctx, http.MethodPost, "/operator/contain", api.NewContain{Target: access.Target{Kind: access.TheDevice, ID: device}, Why: "a measurement"}, &is)
 		}
 	}
+	stopped.Store(err != nil) // else they end by being refused
 	wg.Wait()
 	for _, at := range answers {
 		last = max(last, at.Sub(is.Since))
