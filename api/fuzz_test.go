@@ -35,7 +35,7 @@ func FuzzBodies(f *testing.F) {
 	}
 	for at, body := range map[int]string{
 		0: fmt.Sprintf(honest, `,"version":1`), 1: `{"ref":"A0000001","purpose":"enquiry","case":"K-1","field":"birth","claim":"昭和25年4月12日"}`,
-		2: `{"purpose":"enquiry","case":"K-1","by":"ref","value":"A0000001"}`,
+		2: `{"purpose":"enquiry","case":"K-1","by":"ref","value":"A0000001","birth":"1950-01-01"}`,
 		3: `{"ref":"A0000002","purpose":"change","case":"K-1","values":{"phone":"03-1234-5678","address":{"postal_code":"1000005","text":"東京都"}},"clear":["email"]}`,
 		4: `{"id":"s-2","role":"caseworker","office":"o-1"}`, 5: `{"id":"d-2","office":"o-1"}`, 6: `{"staff":"s-1","device":"d-1","minutes":5}`,
 		7: `{"device":"d-1","since":"2026-01-01T00:00:00Z","format":"csv","language":"ja","zone":"Asia/Tokyo"}`,

@@ -86,7 +86,8 @@ var hostile = []struct {
 	{name: "a claim about a mask", path: "/v1/check", body: `{"ref":"A0000001","purpose":"enquiry","case":"K-1","field":"mask","claim":"` + secret + `"}`, want: 422},
 	{name: "a claim too long", path: "/v1/check", body: `{"ref":"A0000001","purpose":"enquiry","case":"K-1","field":"name","claim":"` + strings.Repeat(secret, 100) + `"}`, want: 422},
 	{name: "a search by nothing", path: "/v1/search", body: `{"purpose":"enquiry","case":"K-1","by":"` + secret + `","value":"` + secret + `"}`, want: 422},
-	{name: "a search for no number", path: "/v1/search", body: `{"purpose":"enquiry","case":"K-1","by":"number","value":"` + secret + `"}`, want: 422},
+	{name: "a search for no number", path: "/v1/search", body: `{"purpose":"enquiry","case":"K-1","by":"number","value":"` + secret + `","birth":"1950-01-01"}`, want: 422},
+	{name: "a search by a ref alone", path: "/v1/search", body: `{"purpose":"enquiry","case":"K-1","by":"ref","value":"` + secret + `"}`, want: 422},
 	{name: "a search without its birth", path: "/v1/search", body: `{"purpose":"enquiry","case":"K-1","by":"name_birth","value":"` + secret + `"}`, want: 422},
 	{name: "a search with a birth that can't be", path: "/v1/search", body: `{"purpose":"enquiry","case":"K-1","by":"name_birth","value":"佐藤","birth":"` + secret + `"}`, want: 422},
 	{name: "a change of nothing", path: "/v1/change", body: `{"ref":"A0000001","purpose":"change","case":"K-1","values":{}}`, want: 422},
@@ -191,7 +192,7 @@ func TestRoles(t *testing.T) {
 			body := map[string]string{
 				"/v1/read": fmt.Sprintf(honest, ""), "/v1/change": `{"ref":"A0000001","purpose":"change","case":"K-1","values":{},"clear":["phone"]}`,
 				"/v1/check":  `{"ref":"A0000001","purpose":"enquiry","case":"K-1","field":"birth","claim":"1950-01-01"}`,
-				"/v1/search": `{"purpose":"enquiry","case":"K-1","by":"ref","value":"A0000001"}`,
+				"/v1/search": `{"purpose":"enquiry","case":"K-1","by":"ref","value":"A0000001","birth":"1950-01-01"}`,
 			}[path]
 			w := answer(o.staff, o.request(http.MethodPost, path, body))
 			if w.Code != http.StatusForbidden {

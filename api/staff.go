@@ -141,7 +141,7 @@ type SearchRequest struct {
 	Reason
 	By    string `json:"by" maxLength:"16" doc:"number, ref, kana_birth, name_birth, postal_birth or phone"`
 	Value string `json:"value" maxLength:"1024" doc:"the number, ref, kana, name, postal code or telephone number"`
-	Birth string `json:"birth,omitempty" maxLength:"32" doc:"the date of birth, where the index takes one"`
+	Birth string `json:"birth,omitempty" maxLength:"32" doc:"the date of birth; every search takes it"`
 }
 
 // Candidate is one match, masked.

@@ -86,7 +86,7 @@ func TestNobodyYet(t *testing.T) {
 	each(t, 3, func(o *office) {
 		code := insttest.OpenCase(o.T, o.i, o.one, cases.Call)
 		search := func() error {
-			_, err := o.i.Gate.Search(o.Context(), o.one, gate.SearchRequest{Why: gate.Why{Purpose: "enquiry", Case: code}, By: value.KindNumber, First: o.people[0].Number})
+			_, err := o.i.Gate.Search(o.Context(), o.one, gate.SearchRequest{Why: gate.Why{Purpose: "enquiry", Case: code}, By: value.KindNumber, First: o.people[0].Number, Second: o.people[0].Birth})
 			return err
 		}
 		o.ok(search())

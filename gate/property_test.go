@@ -115,7 +115,7 @@ func (r *room) do(a act, s access.Session, got *released) error {
 		}
 		return err
 	case 2, 3:
-		request := gate.SearchRequest{Why: why, By: value.KindNumber, First: number}
+		request := gate.SearchRequest{Why: why, By: value.KindNumber, First: number, Second: birth}
 		if a.Kind == 3 {
 			request = gate.SearchRequest{Why: why, By: value.KindNameBirth, First: name, Second: birth}
 		}

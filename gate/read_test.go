@@ -34,7 +34,7 @@ var doors = []door{
 		return err
 	}},
 	{"search", func(ctx context.Context, r *room, s access.Session, _ gate.Who, w gate.Why) error {
-		_, err := r.Gate.Search(ctx, s, gate.SearchRequest{Why: w, By: 2, First: r.people[0].Ref})
+		_, err := r.Gate.Search(ctx, s, gate.SearchRequest{Why: w, By: 2, First: r.people[0].Ref, Second: r.people[0].Birth})
 		return err
 	}},
 	{"set", func(ctx context.Context, r *room, s access.Session, who gate.Who, w gate.Why) error {

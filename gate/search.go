@@ -6,6 +6,7 @@ import (
 
 	"azekura/access"
 	"azekura/auditlog"
+	"azekura/keyring"
 	"azekura/keyring/opening"
 	"azekura/register"
 	"azekura/register/field"
@@ -14,13 +15,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// SearchRequest asks who matches: one of the register's indexes and the one or
-// two texts that it takes.
+// SearchRequest asks who matches: one of the register's indexes, its text, and the
+// date of birth. Every search takes a birth: numbers, refs and telephone numbers can
+// be counted through, and whoever does so knows nobody's.
 type SearchRequest struct {
 	Why
 	By            value.Kind
 	First, Second string
 }
+
+// errBirth says what a search lacks.
+var errBirth = fmt.Errorf("%w: a search takes the date of birth too, as the caller says it: two things about one participant", ErrInvalid)
 
 // Candidate is one match, masked.
 type Candidate struct {
@@ -33,15 +38,17 @@ type Candidate struct {
 var maskFields = field.SetOf(field.Name, field.Birth, field.Address)
 
 // Search finds participants through a blind index and shows each as a mask.
-// The search and each mask shown are events of one commit.
+// The search and each mask shown are events of one commit. One by an index without
+// births compares the birth before, inside the gate: who is found and not meant isn't
+// shown, and no answer tells that they are there.
 func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([]Candidate, error) {
 	event, _, err := g.decide(ctx, s, auditlog.Search, maskFields, r.Why)
 	if err != nil {
 		return nil, err
 	}
-	form, err := value.QueryForm(r.By, r.First, r.Second, g.log.Now())
+	form, birth, err := g.question(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, err
 	}
 	ids, err := g.store.Find(ctx, form, MaxCandidates+1)
 	if err != nil {
@@ -50,6 +57,11 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	found, err := g.store.Fetch(ctx, ids)
 	if err != nil {
 		return nil, err
+	}
+	if birth != "" && len(ids) <= MaxCandidates {
+		if ids, err = g.born(ctx, s, event, r.By, ids, found, birth); err != nil {
+			return nil, err
+		}
 	}
 	events := []auditlog.Event{event}
 	shown := []*register.Sealed{nil}
@@ -80,6 +92,78 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 		candidates = append(candidates, c)
 	}
 	return candidates, nil
+}
+
+// question is what the index is asked for, and the birth to compare where the index
+// has none in it.
+func (g *Gate) question(r SearchRequest) (form value.Form, birth string, err error) {
+	if r.Second == "" {
+		return form, "", errBirth
+	}
+	second := r.Second
+	if !r.By.Fields().Has(field.Birth) {
+		b, err := value.ParseBirth(r.Second, g.log.Now())
+		if err != nil {
+			return form, "", invalid(err)
+		}
+		birth, second = b.Format(), ""
+	}
+	if form, err = value.QueryForm(r.By, r.First, second, g.log.Now()); err != nil {
+		return form, "", invalid(err)
+	}
+	return form, birth, nil
+}
+
+// born keeps whom the index found and who was born then. That somebody's birth is
+// compared is an event that names them: it tells the asker nothing, and it is how the
+// log sees who counts through refs.
+func (g *Gate) born(ctx context.Context, s access.Session, search auditlog.Event, by value.Kind, ids []uuid.UUID, found map[uuid.UUID]*register.Sealed, birth string) (meant []uuid.UUID, err error) {
+	search.Outcome, search.Detail = "asked", fmt.Appendf(nil, `{"by":"%s"}`, by)
+	var events []auditlog.Event
+	var named []*register.Sealed
+	for _, id := range ids {
+		if p := found[id]; p != nil && p.Key.Wrapped != nil {
+			e := search
+			e.Participant, e.Known = id, p.Known
+			events, named = append(events, e), append(named, p)
+		}
+	}
+	if events == nil {
+		events = append(events, search) // so that nobody takes as long as somebody
+	}
+	receipts, err := g.log.Record(ctx, auditlog.Entry{Events: events})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.still(s, search); err != nil {
+		return nil, err
+	}
+	for i, p := range named {
+		yes, err := g.isBorn(ctx, receipts[i], p, birth)
+		if err != nil {
+			return nil, err
+		}
+		if yes {
+			meant = append(meant, p.Key.ID)
+		}
+	}
+	return meant, nil
+}
+
+func (g *Gate) isBorn(ctx context.Context, receipt auditlog.Receipt, p *register.Sealed, birth string) (yes bool, err error) {
+	set := p.At(field.Birth, p.Latest())
+	if set == 0 {
+		return false, nil // who has no birth is found by a check
+	}
+	sealed, err := p.Envelope(field.Birth, set)
+	if err != nil {
+		return false, err
+	}
+	err = g.withKey(ctx, p.Key, func(key keyring.DataKey) (err error) {
+		yes, err = g.opener.Is(receipt, key, []opening.Value{{Field: field.Birth, Version: set, Sealed: sealed}}, birth)
+		return err
+	})
+	return yes, err
 }
 
 func outcome(n int) string {

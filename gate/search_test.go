@@ -12,6 +12,8 @@ import (
 	"azekura/internal/insttest"
 	"azekura/register/field"
 	"azekura/register/value"
+
+	"github.com/google/uuid"
 )
 
 // hanako is found by everything that a record is indexed by, former values too.
@@ -33,12 +35,12 @@ func TestSearch(t *testing.T) {
 			by            value.Kind
 			first, second string
 		}{
-			{value.KindNumber, "1234567890", ""}, {value.KindNumber, "１２３４－５６７８９０", ""},
-			{value.KindRef, "H-1", ""},
+			{value.KindNumber, "1234567890", "1950-04-12"}, {value.KindNumber, "１２３４－５６７８９０", "昭和25年4月12日"},
+			{value.KindRef, "H-1", "1950-04-12"},
 			{value.KindNameBirth, "髙橋　花子", "1950-04-12"}, {value.KindNameBirth, "高橋花子", "昭和25年4月12日"}, {value.KindNameBirth, "高橋 花子", "S25.4.12"},
 			{value.KindKanaBirth, "タカハシ　ハナコ", "1950-04-12"}, {value.KindKanaBirth, "ﾀｶﾊｼ ﾊﾅｺ", "1950-04-12"}, {value.KindKanaBirth, "たかはし はなこ", "19500412"},
 			{value.KindPostalBirth, "100-0005", "1950-04-12"}, {value.KindPostalBirth, "〒１００－０００５", "1950-04-12"},
-			{value.KindPhone, "0312345678", ""}, {value.KindPhone, "+81 3-1234-5678", ""},
+			{value.KindPhone, "0312345678", "1950-04-12"}, {value.KindPhone, "+81 3-1234-5678", "S25.4.12"},
 			{value.KindNameBirth, "渡辺花子", "1950-04-12"}, {value.KindKanaBirth, "ﾜﾀﾅﾍﾞﾊﾅｺ", "1950-04-12"}, {value.KindPostalBirth, "5300001", "1950-04-12"},
 		} {
 			events := r.size()
@@ -50,6 +52,12 @@ func TestSearch(t *testing.T) {
 			want := map[field.Field]string{field.Name: "髙＊＊＊＊", field.Birth: "1950", field.Address: "東京都"}
 			if fmt.Sprint(found[0].Mask) != fmt.Sprint(want) {
 				t.Errorf("by %s: the mask has fields %v, or shows more than it may", c.by, len(found[0].Mask))
+			}
+			if !c.by.Fields().Has(field.Birth) { // the birth was compared before
+				if e := r.since(t, events); e[0].Outcome != "asked" || e[0].Participant != found[0].Participant || e[0].Opened() != 0 {
+					t.Errorf("by %s: %+v", c.by, e[0])
+				}
+				events++
 			}
 			r.sawMask(t, events, found[0])
 		}
@@ -71,24 +79,50 @@ func (r *room) sawMask(t *testing.T, index int64, c gate.Candidate) {
 func TestSearchFindsNobody(t *testing.T) {
 	withHanako(t, func(t *testing.T, r *room) {
 		for _, c := range []gate.SearchRequest{
-			{By: value.KindNumber, First: "1234567891"}, {By: value.KindNameBirth, First: "髙橋　花子", Second: "1950-04-13"},
-			{By: value.KindRef, First: "1234567890"}, // a number is no ref, though both are indexed
+			{By: value.KindNumber, First: "1234567891", Second: "1950-04-12"}, {By: value.KindNameBirth, First: "髙橋　花子", Second: "1950-04-13"},
+			{By: value.KindRef, First: "1234567890", Second: "1950-04-12"}, // a number is no ref, though both are indexed
 		} {
 			c.Why = why
 			events := r.size()
 			if found, err := r.Gate.Search(t.Context(), r.s, c); err != nil || len(found) != 0 {
 				t.Errorf("%s: %d found, %v", c.By, len(found), err)
 			}
-			if e := r.since(t, events); len(e) != 1 || e[0].Action != auditlog.Search || e[0].Outcome != "none" {
+			e := r.since(t, events)
+			if last := e[len(e)-1]; last.Action != auditlog.Search || last.Outcome != "none" {
 				t.Errorf("%s: %+v", c.By, e)
 			}
 		}
-		for _, c := range []gate.SearchRequest{{By: value.KindNumber, First: "12345678901234"}, {By: 99, First: "x"}, {By: value.KindPhone, First: "髙橋　花子"},
-			{By: value.KindNameBirth, First: "髙橋　花子"}, {By: value.KindRef, First: "H-1", Second: "1950-04-12"}} {
+		for _, c := range []gate.SearchRequest{{By: value.KindNumber, First: "12345678901234", Second: "1950-04-12"}, {By: 99, First: "x", Second: "1950-04-12"}, {By: value.KindPhone, First: "髙橋　花子", Second: "1950-04-12"},
+			{By: value.KindNameBirth, First: "髙橋　花子"}, {By: value.KindRef, First: "H-1"}, {By: value.KindRef, First: "H-1", Second: "no day"}} {
 			c.Why = why
 			_, err := r.Gate.Search(t.Context(), r.s, c)
 			if !errors.Is(err, gate.ErrInvalid) || strings.Contains(err.Error(), "髙橋") || strings.Contains(err.Error(), "12345") {
 				t.Errorf("%s: %v", c.By, err)
+			}
+		}
+	})
+}
+
+// TestSearchNeedsTheBirth: who has a number, a ref or a telephone number and no birth is
+// told nothing, and can't tell somebody's from nobody's: the events alone name them.
+func TestSearchNeedsTheBirth(t *testing.T) {
+	withHanako(t, func(t *testing.T, r *room) {
+		for _, c := range []gate.SearchRequest{{By: value.KindNumber, First: "1234567890"}, {By: value.KindRef, First: "H-1"}, {By: value.KindPhone, First: "0312345678"}} {
+			c.Why, c.Second = why, "1950-04-13"
+			nobody := c
+			nobody.First = map[value.Kind]string{value.KindNumber: "9999999999", value.KindRef: "H-2", value.KindPhone: "0399999999"}[c.By]
+			for _, asked := range []gate.SearchRequest{c, nobody} {
+				events := r.size()
+				if found, err := r.Gate.Search(t.Context(), r.s, asked); err != nil || len(found) != 0 {
+					t.Errorf("by %s: %d found, %v", c.By, len(found), err)
+				}
+				e := r.since(t, events)
+				if len(e) != 2 || e[0].Outcome != "asked" || e[1].Outcome != "none" || e[0].Opened()|e[1].Opened() != 0 {
+					t.Fatalf("by %s: %+v", c.By, e)
+				}
+				if named := e[0].Participant != (uuid.UUID{}); named != (asked.First == c.First) {
+					t.Errorf("by %s: an event names somebody: %v", c.By, named)
+				}
 			}
 		}
 	})

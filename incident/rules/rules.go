@@ -13,11 +13,11 @@
 // events without a session, which are the gate's own jobs, no rule hears.
 //
 // By rule a session, its device and its staff member are contained and no more. Where a
-// second device of an office opens canaries within an hour, the office is asked
+// second device of an office is contained for canaries within an hour, the office is asked
 // for a touch before every opening: nobody can stop an office by planting signs.
 //
 // It sees what the log holds, so neither what a search was for nor which number
-// was typed: enumeration shows by its misses and its canaries.
+// was typed: enumeration shows by its misses, and by the canaries that searches name.
 package rules
 
 import (
@@ -62,10 +62,10 @@ type state struct {
 	Rules   [sha256.Size]byte
 	Seen    map[subject]seen
 	Offices map[string]string  // of staff
-	Touched map[string][]touch // canaries opened, by office, in the last hour
+	Touched map[string][]touch // canaries touched, by office, in the last hour
 }
 
-// touch is an opening of a canary at a device.
+// touch is a sign of canaries at a device.
 type touch struct {
 	At     int64
 	Device string
@@ -146,9 +146,10 @@ func (w *Watch) Judge(events []auditlog.Event) auditlog.Verdict {
 	defer w.mu.Unlock()
 	var v auditlog.Verdict
 	ahead := map[subject]seen{}
+	asked := false
 	for i := range events {
 		e := &events[i]
-		canary := w.isCanary(e)
+		canary, touched := w.isCanary(e), false
 		for n := range w.rules {
 			r := &w.rules[n]
 			if !r.counts(e, canary) {
@@ -162,16 +163,24 @@ func (w *Watch) Judge(events []auditlog.Event) auditlog.Verdict {
 			next, sign := r.next(was, e)
 			if ahead[key] = next; sign && len(v.Add) <= 8 {
 				v.Add = append(v.Add, r.act(e)...)
+				touched = touched || r.touches(e)
 			}
 		}
 		if canary && opens(e) && e.Session != 0 && v.Refuse == nil {
-			v.Refuse, v.Outcome = access.ErrContained, "contained"
-			if office, second := w.second(e); second {
-				v.Add = append(v.Add, access.StepUpEvent(access.Target{Kind: access.TheOffice, ID: office}, "two devices opened canaries within an hour", "rule "+twoDevices))
-			}
+			v.Refuse, v.Outcome, touched = access.ErrContained, "contained", true
+		}
+		if office, second := w.second(e); touched && second && !asked {
+			asked = true
+			v.Add = append(v.Add, access.StepUpEvent(access.Target{Kind: access.TheOffice, ID: office}, "two devices touched canaries within an hour", "rule "+twoDevices))
 		}
 	}
 	return v
+}
+
+// touches tells whether a rule's sign is a canary's that an attacker touched: one that
+// was opened or compared, or what else contains.
+func (r *Rule) touches(e *auditlog.Event) bool {
+	return r.Canary && (opens(e) || r.Action == Contain)
 }
 
 const twoDevices = "two-devices"
@@ -181,14 +190,14 @@ type sign struct {
 	Rule     string `json:"rule"`
 	Severity string `json:"severity"`
 	Says     string `json:"says"`
-	// Touch says that a canary was opened: the denial that stands before doesn't.
+	// Touch says that a canary was touched: the denial that stands before doesn't.
 	Touch   bool   `json:"touch,omitempty"`
 	Subject string `json:"subject"`
 }
 
 // act is what a rule does about a sign.
 func (r *Rule) act(e *auditlog.Event) []auditlog.Event {
-	raw, err := json.Marshal(sign{r.Name, r.Severity, r.Says, r.Canary && opens(e), r.subject(e).ID})
+	raw, err := json.Marshal(sign{r.Name, r.Severity, r.Says, r.touches(e), r.subject(e).ID})
 	if err != nil { // texts
 		panic(err)
 	}
@@ -212,7 +221,7 @@ func (r *Rule) act(e *auditlog.Event) []auditlog.Event {
 // hour is that of two devices, in microseconds.
 const hour = int64(3600 * 1e6)
 
-// second tells whether another device of the event's office opened a canary in
+// second tells whether another device of the event's office touched canaries in
 // the last hour.
 func (w *Watch) second(e *auditlog.Event) (office string, is bool) {
 	office = w.state.Offices[e.Staff]
@@ -247,7 +256,7 @@ func (w *Watch) Note(e *auditlog.Event) {
 	}
 }
 
-// noteAlarm remembers that a rule spoke, and who opened a canary: the denial that
+// noteAlarm remembers that a rule spoke, and who touched canaries: the denial that
 // stands in the log for it tells neither.
 func (w *Watch) noteAlarm(e *auditlog.Event) {
 	var s sign

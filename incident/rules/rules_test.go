@@ -106,7 +106,7 @@ func TestRules(t *testing.T) {
 	}{
 		{"misses", auditlog.Search, "none", 40, 1},
 		{"wrong-answers", auditlog.Checked, "no", 30, 1},
-		{"no-case", auditlog.Deny, "no case", 20, 1},
+		{"no-case", auditlog.Deny, "case", 200, 3},
 		{"budget-spent", auditlog.Deny, "budget", 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -209,4 +209,54 @@ func FuzzParse(f *testing.F) {
 			record(w, read(int64(n), 1, byte(n)), true)
 		}
 	})
+}
+
+// TestCountedThrough: whoever counts through refs names canaries, on different days
+// none that matters, and is contained; the second device that does has the office
+// asked for touches.
+func TestCountedThrough(t *testing.T) {
+	w := rules.New(rules.InForce(), func(id auditlog.ID) bool { return id[14] == 0xcc })
+	office(w, "s-1", "o-1")
+	office(w, "s-2", "o-1")
+	named := func(at int64, n, who byte) auditlog.Verdict {
+		e := read(at, n, who)
+		e.Action, e.Outcome, e.Participant[14] = auditlog.Search, "asked", 0xcc
+		v, _ := record(w, e, true)
+		return v
+	}
+	for at, who := range []byte{1, 2, 3, 3, 3} { // the same mistyped ref again is one
+		if v := named(int64(at), 1, who); v.Refuse != nil || len(v.Add) > 0 {
+			t.Fatalf("canary %d: %+v", who, v)
+		}
+	}
+	if v := named(86400*2, 1, 4); len(v.Add) > 0 {
+		t.Fatalf("two days later: %+v", v)
+	}
+	for who := byte(5); who < 7; who++ {
+		named(86400*2, 1, who)
+	}
+	if list := targets(t, named(86400*2, 1, 7)); len(list) != 3 {
+		t.Fatalf("the fourth in a day: %v", list)
+	}
+	for who := byte(1); who < 4; who++ {
+		named(86400*2+60, 2, who)
+	}
+	if list := targets(t, named(86400*2+60, 2, 4)); len(list) != 4 || !bytes.Contains([]byte(list[3]), []byte(`"office"`)) {
+		t.Fatalf("the second device: %v", list)
+	}
+}
+
+// TestMissesOnAndOn: misses in numbers that no honest day has ask for a touch, then
+// contain.
+func TestMissesOnAndOn(t *testing.T) {
+	w := rules.New(rules.InForce(), canary)
+	for n := range 100 {
+		e := read(int64(n)*200, 1, 0)
+		e.Action, e.Outcome, e.Participant = auditlog.Search, "none", auditlog.ID{}
+		v, _ := record(w, e, true)
+		want := map[int]int{39: 1, 99: 3}[n]
+		if list := targets(t, v); len(list) != want {
+			t.Fatalf("miss %d: %v", n+1, list)
+		}
+	}
 }

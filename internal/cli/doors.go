@@ -113,9 +113,9 @@ func (a *app) searchCommand() *cobra.Command {
 	by := map[string]*string{"number": new(string), "ref": new(string), "kana": new(string), "name": new(string), "postal": new(string), "phone": new(string)}
 	index := map[string]string{"number": "number", "ref": "ref", "kana": "kana_birth", "name": "name_birth", "postal": "postal_birth", "phone": "phone"}
 	cmd := &cobra.Command{
-		Use:     "search (--number N | --ref R | --name N --birth B | --kana K --birth B | --postal P --birth B | --phone P) --purpose P --case C",
+		Use:     "search (--number N | --ref R | --name N | --kana K | --postal P | --phone P) --birth B --purpose P --case C",
 		Short:   "Find participants; candidates come masked",
-		Long:    "search finds participants by one of their indexes. Candidates come masked, and each\nmask shown is an opening.\n" + askHelp + "what is searched by, --birth.",
+		Long:    "search finds participants by one of their indexes and the date of birth: whoever counts\nthrough numbers knows nobody's. Candidates come masked, and each mask shown is an opening.\n" + askHelp + "what is searched by, --birth.",
 		Example: "  azekura search --name - --birth - --purpose enquiry --case C-1",
 		Args:    cobra.NoArgs,
 	}
@@ -133,8 +133,8 @@ func (a *app) searchCommand() *cobra.Command {
 		if r.By == "" {
 			return errSearchBy
 		}
-		if strings.HasSuffix(r.By, "_birth") && r.Birth == "" {
-			return errors.New("--name, --kana and --postal want a date of birth beside them: --birth")
+		if r.Birth == "" {
+			return errors.New("a search wants a date of birth beside it: --birth")
 		}
 		ask := newAsker(cmd)
 		if err := errors.Join(ask.fill(r.By, &r.Value), ask.fill("birth", &r.Birth)); err != nil {
@@ -155,11 +155,11 @@ func (a *app) searchCommand() *cobra.Command {
 			})
 		})
 	}
-	for name, help := range map[string]string{"number": "a basic pension number", "ref": "the agency's own key", "kana": "a name in kana, with --birth",
-		"name": "a name, with --birth", "postal": "a postal code, with --birth", "phone": "a telephone number"} {
+	for name, help := range map[string]string{"number": "a basic pension number", "ref": "the agency's own key", "kana": "a name in kana",
+		"name": "a name", "postal": "a postal code", "phone": "a telephone number"} {
 		cmd.Flags().StringVar(by[name], name, "", help)
 	}
-	cmd.Flags().StringVar(&r.Birth, "birth", "", "a date of birth: 1950-04-12, or 昭和25年4月12日, or S25.4.12")
+	cmd.Flags().StringVar(&r.Birth, "birth", "", "the date of birth, which every search takes: 1950-04-12, or 昭和25年4月12日, or S25.4.12")
 	whyFlags(cmd, &r.Reason)
 	a.tokenFlag(cmd)
 	return cmd

@@ -131,9 +131,9 @@ func given(v *api.Values) field.Set {
 	return s
 }
 
-// search looks for a person by number and notes the masks.
-func (c *client) search(ctx context.Context, s *server, number string) error {
-	status, answer, err := c.ask(ctx, s, "/v1/search", api.SearchRequest{Reason: why, By: "number", Value: number})
+// search looks for a person by number and birth, and notes the masks.
+func (c *client) search(ctx context.Context, s *server, p *population.Person) error {
+	status, answer, err := c.ask(ctx, s, "/v1/search", api.SearchRequest{Reason: why, By: "number", Value: p.Number, Birth: p.Birth})
 	if status != http.StatusOK {
 		return err
 	}
@@ -194,7 +194,7 @@ func (c *client) one(s *server, p *population.Person, rnd *rand.Rand) {
 	var err error
 	switch rnd.IntN(8) {
 	case 0, 1:
-		err = c.search(context.Background(), s, p.Number)
+		err = c.search(context.Background(), s, p)
 	case 2:
 		// It opens nothing that leaves; it is here for what its events do to the log.
 		_, _, err = c.ask(context.Background(), s, "/v1/check", api.CheckRequest{Whom: api.Whom{Ref: p.Ref}, Reason: why, Field: "number", Claim: p.Number})
