@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+
+	"azekura/population"
 )
 
 // act plays attackers from outside: they know PROTOCOL.md and the API, and
@@ -52,7 +54,11 @@ func boast(out *os.File) error {
 			Participant string `json:"participant"`
 		} `json:"candidates"`
 	}
-	if err := ask("/v1/search", `{"by":"ref","value":"A0000009","purpose":"enquiry","case":"C-1"}`, &got); err != nil {
+	var p population.Person
+	for g, i := population.New(2015), 0; i < 9; i++ { // whom the thief knows from elsewhere
+		g.Next(&p)
+	}
+	if err := ask("/v1/search", `{"by":"ref","value":"A0000009","birth":"`+p.Birth+`","purpose":"enquiry","case":"C-1"}`, &got); err != nil {
 		return err
 	}
 	if len(got.Candidates) != 1 {

@@ -33,6 +33,7 @@ type days struct {
 	first      time.Time // midnight, in Japan, of the first day
 	infections []workday.Infection
 	callers    map[int64]*population.Person
+	waiting    []int64        // places of callers that are gaps: the next person calls
 	elsewhere  map[int64]bool // of whom the attacker knows from another leak
 	known      []population.Person
 
@@ -72,7 +73,13 @@ func (d *drill) plan(at time.Time) (*days, error) {
 // offer shows the next person of the register.
 func (d *days) offer(place int64, p *population.Person) {
 	_, calls := d.callers[place]
-	if !calls && !d.elsewhere[place] {
+	if population.Gap(d.Seed, place, d.Canaries) { // nobody has that place: the next one calls
+		if calls {
+			d.waiting = append(d.waiting, place)
+		}
+		return
+	}
+	if !calls && !d.elsewhere[place] && d.waiting == nil {
 		return
 	}
 	one := *p
@@ -80,6 +87,10 @@ func (d *days) offer(place int64, p *population.Person) {
 	if calls {
 		d.callers[place] = &one
 	}
+	for _, gap := range d.waiting {
+		d.callers[gap] = &one
+	}
+	d.waiting = nil
 	if d.elsewhere[place] {
 		d.known = append(d.known, one)
 	}
@@ -209,8 +220,11 @@ const byTime = "the drill: its real time was over"
 // furnished opens the books on what only an installation that is open can tell.
 func (d *days) furnished(ctx context.Context, inst *installation.Installation) error {
 	for place, p := range d.callers {
-		if p == nil {
+		if p == nil && len(d.known) == 0 {
 			return fmt.Errorf("caller %d isn't in the register", place)
+		}
+		if p == nil { // of the last places, where nobody comes after
+			d.callers[place] = &d.known[0]
 		}
 	}
 	// From here on every opening takes a case: the drill goes by the strict rules.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,8 @@ import (
 // twoDays is a small drill of days.
 func twoDays(t *testing.T) drill.Options {
 	o := stage(t)
-	o.People, o.Days, o.Staff, o.Devices, o.Infected, o.Known, o.Theft = 600, 2, 3, 5, 2, 10, 2*time.Minute
+	o.People, o.Days, o.Staff, o.Devices, o.Infected, o.Known, o.Theft = 600, 2, 6, 7, 4, 10, 2*time.Minute
+	o.Canaries = 0.02
 	return o
 }
 
@@ -39,7 +41,7 @@ func TestDays(t *testing.T) {
 		t.Errorf("our attacker wrote what can't be so: %+v", *r.Unmatched)
 	}
 	d := r.Days
-	if d == nil || d.Honest.Callers < 2*3*20 || d.Honest.Openings < d.Honest.Callers/2 || d.Honest.AtClean != 0 {
+	if d == nil || d.Honest.Callers < 2*6*20 || d.Honest.Openings < d.Honest.Callers/2 || d.Honest.AtClean != 0 {
 		t.Fatalf("honest work: %+v", d)
 	}
 	if r.OwnWork.Participants == 0 || d.Beyond > r.Stolen.Participants {
@@ -49,7 +51,7 @@ func TestDays(t *testing.T) {
 	for _, a := range r.Attempts {
 		tried[a.Name] = a
 	}
-	for _, way := range []string{"slow-search", "targeted", "sweep", "search", "fabricated-case", "token-elsewhere", "database-copied"} {
+	for _, way := range []string{"slow-search", "targeted", "sweep", "search", "fabricated-case", "token-elsewhere", "token-with-key", "database-copied"} {
 		if a := tried[way]; a.Tried == 0 {
 			t.Errorf("%s wasn't tried: %+v", way, a)
 		}
@@ -60,10 +62,14 @@ func TestDays(t *testing.T) {
 		}
 	}
 	// A case opens whom it is about, and a copy of the database nobody.
-	for _, way := range []string{"sweep", "database-copied"} {
+	for _, way := range []string{"sweep", "search", "token-elsewhere", "database-copied"} {
 		if a := tried[way]; a.Participants != 0 || a.StoppedBy == "" {
 			t.Errorf("%s: %+v", way, a)
 		}
+	}
+	// Who guesses is contained by rule, and not who works beside.
+	if !slices.ContainsFunc(d.Contained, func(s drill.Stop) bool { return s.By == "rule misses-on-and-on" }) {
+		t.Errorf("contained: %+v", d.Contained)
 	}
 	for _, in := range []incident.Language{incident.English, incident.Japanese} {
 		var text strings.Builder
@@ -86,7 +92,7 @@ func TestAwakeAttackerIsStopped(t *testing.T) {
 	if a := r.Attempts[0]; a.Name != "attacker" || !strings.Contains(a.StoppedBy, "real time") {
 		t.Errorf("%+v", a)
 	}
-	if r.Days.Honest.Callers < 3*20 {
+	if r.Days.Honest.Callers < 6*20 {
 		t.Errorf("the day ended after %d callers", r.Days.Honest.Callers)
 	}
 }
@@ -119,10 +125,10 @@ func TestContainedPC(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := r.Days
-	if len(d.Contained) != 1 || d.Contained[0].Device != device {
+	if !slices.ContainsFunc(d.Contained, func(s drill.Stop) bool { return s.Device == device && s.By == "operator" }) {
 		t.Errorf("contained: %+v", d.Contained)
 	}
-	if d.Honest.Refused == 0 || d.Honest.AtClean != 0 || d.Honest.Callers < 2*3*20 {
+	if d.Honest.Refused == 0 || d.Honest.AtClean != 0 || d.Honest.Callers < 2*6*20 {
 		t.Errorf("honest work: %+v", d.Honest)
 	}
 }

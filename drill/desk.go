@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"azekura/access"
 	"azekura/api"
 	"azekura/cases"
 	"azekura/drill/schedule"
@@ -61,6 +62,7 @@ type desk struct {
 	*days
 	no    int
 	token string
+	pc    *http.Client // that shows the PC's certificate
 	rand  *rand.Rand
 	actor *schedule.Actor
 	did   Honest
@@ -76,10 +78,18 @@ func (d *days) desk(no int) *desk {
 // work is all the days, a session each.
 func (w *desk) work(ctx context.Context) error {
 	defer w.actor.Leave()
+	defer func() {
+		if w.pc != nil {
+			w.pc.CloseIdleConnections()
+		}
+	}()
 	m := w.team[w.no]
 	for day := range w.Days {
 		callers := w.model.Day(w.Seed, w.no, day, w.People)
 		if err := w.actor.Until(ctx, w.midnight(day).Add(callers[0].At-5*time.Minute)); err != nil {
+			return err
+		}
+		if err := w.morning(ctx, day); err != nil {
 			return err
 		}
 		var opened api.OpenedSession
@@ -105,6 +115,20 @@ func (w *desk) work(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// morning renews the PC's certificate, and begins with new connections: one is cut
+// when its certificate ends.
+func (w *desk) morning(ctx context.Context, day int) (err error) {
+	p := w.team[w.no].pc
+	if day > 0 {
+		if _, err := w.renew(ctx, p); err != nil {
+			return err
+		}
+		w.pc.CloseIdleConnections()
+	}
+	w.pc, err = p.at(api.CertFile(w.dir))
+	return err
 }
 
 // pause is the talk between two steps: some 20 seconds.
@@ -256,8 +280,12 @@ func slipped(r *rand.Rand, birth string) string {
 
 // ask sends a request. ok is false for what was refused, which is counted.
 func (w *desk) ask(ctx context.Context, path string, in, out any) (ok bool, err error) {
-	status, detail, err := send(ctx, w.http, "https://"+w.address+path, w.token, in, out)
+	status, detail, err := send(ctx, w.pc, "https://"+w.address+path, w.token, in, out)
 	switch {
+	case err != nil && w.contained(ctx):
+		w.did.Hindered["contained"]++ // its connections are cut
+		w.hit++
+		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("honest work at %s: %w", w.team[w.no].device, err)
 	case status == http.StatusOK:
@@ -270,6 +298,21 @@ func (w *desk) ask(ctx context.Context, path string, in, out any) (ok bool, err 
 	w.did.Hindered[reason(status, detail)]++
 	w.hit++
 	return false, nil
+}
+
+// contained asks whether the desk's PC or user is stopped.
+func (w *desk) contained(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	var list []access.Contained
+	if err := w.operator.Do(ctx, http.MethodGet, "/operator/contained", nil, &list); err != nil {
+		return false
+	}
+	m := w.team[w.no]
+	return slices.ContainsFunc(list, func(c access.Contained) bool {
+		return !c.StepUp && (c.String() == "device "+m.device || c.String() == "staff "+m.staff)
+	})
 }
 
 // reason is what refused, in a word.

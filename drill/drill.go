@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"azekura/internal/installation"
+	"azekura/register"
 )
 
 // June2015 is the scenario of the Japan Pension Service: days of honest work, PCs that
@@ -42,13 +43,14 @@ type Options struct {
 	// Days are the working days; 0 is the drill of one PC and one session, in real
 	// time, without cases. The others are of the drill of days alone.
 	Days     int
-	Staff    int    // at work, each at a PC of their own
-	Devices  int    // PCs
-	Infected int    // of those at which somebody works
-	Known    int    // people of whom the attacker knows number, name and birth from elsewhere
-	Keep     string // the folder to keep everything in; "" is a temporary one
-	DB       string // a postgres:// URL, in which the drill makes a schema of its own; "" is SQLite
-	Command  string // plays the attacker, by /bin/sh; "" is ours
+	Staff    int     // at work, each at a PC of their own
+	Devices  int     // PCs
+	Infected int     // of those at which somebody works
+	Known    int     // people of whom the attacker knows number, name and birth from elsewhere
+	Canaries float64 // planted for each person, where somebody planted them
+	Keep     string  // the folder to keep everything in; "" is a temporary one
+	DB       string  // a postgres:// URL, in which the drill makes a schema of its own; "" is SQLite
+	Command  string  // plays the attacker, by /bin/sh; "" is ours
 	// Program is this program's own path: it is run again as the server, and as
 	// the attacker.
 	Program string
@@ -86,6 +88,8 @@ func (o *Options) Check() error {
 			return fmt.Errorf("%w: 1 PC to all at which somebody works are infected", ErrOptions)
 		case o.Known < 0 || o.Known > MaxPeople:
 			return fmt.Errorf("%w: 0 to %d people are known from elsewhere", ErrOptions, MaxPeople)
+		case !(o.Canaries >= 0 && o.Canaries <= register.MaxDensity):
+			return fmt.Errorf("%w: %w", ErrOptions, register.ErrDensity)
 		}
 	}
 	if o.Keep != "" {
@@ -211,7 +215,10 @@ func (d *drill) prepare(ctx context.Context) (clean func() error, err error) {
 			clean = func() error { return errors.Join(os.RemoveAll(d.dir), drop(context.WithoutCancel(ctx))) }
 		}
 	}
-	err = installation.MakeUp(ctx, d.dir, installation.MadeUpOptions{Database: database, People: d.People, Seed: d.Seed,
+	if d.Days == 0 {
+		d.Canaries = 0
+	}
+	err = installation.MakeUp(ctx, d.dir, installation.MadeUpOptions{Database: database, People: d.People, Seed: d.Seed, Canaries: d.Canaries, DeviceKeys: d.Days != 0,
 		Progress: func(done int64) {
 			d.Tell(Progress{Stage: Making, Count: done, Done: done, Total: d.People, Took: time.Since(d.began)})
 		}})
@@ -249,7 +256,7 @@ func (d *drill) furnish(ctx context.Context) error {
 }
 
 func (d *drill) furnishDays(ctx context.Context, inst *installation.Installation) (err error) {
-	if err = d.staffDays(ctx, inst); err != nil {
+	if err = errors.Join(d.staffDays(ctx, inst), d.enrol(ctx, inst)); err != nil {
 		return err
 	}
 	if d.truth, err = d.learn(ctx, inst, d.days.offer); err != nil {

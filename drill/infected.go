@@ -43,10 +43,10 @@ func newLoot(scene string) *loot {
 }
 
 // taken adds a PC.
-func (l *loot) taken(device string, at time.Time) error {
+func (l *loot) taken(m *member, at time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = append(l.list, pc{Device: device, Since: at, Token: l.tokens[device]})
+	l.list = append(l.list, pc{Device: m.device, Since: at, Token: l.tokens[m.device], Cert: m.pc.cert, Key: m.pc.key})
 	return l.write()
 }
 
@@ -111,7 +111,7 @@ func (d *days) infect(ctx context.Context, actor *schedule.Actor) error {
 		if err := actor.Until(ctx, at); err != nil {
 			return err
 		}
-		if err := d.loot.taken(d.team[one.Staff].device, at); err != nil {
+		if err := d.loot.taken(&d.team[one.Staff], at); err != nil {
 			return err
 		}
 	}

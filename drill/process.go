@@ -205,5 +205,5 @@ func (d *drill) attack(token string, more ...string) (*process, error) {
 		cmd = exec.Command("/bin/sh", "-c", d.Command)
 	}
 	return start("the attacker", cmd, append(more, "AZEKURA_DRILL_URL=https://"+d.address, "AZEKURA_DRILL_CA="+ca, "AZEKURA_DRILL_TOKEN="+token,
-		"AZEKURA_DRILL_OUT="+out, fmt.Sprintf("AZEKURA_DRILL_SECONDS=%d", int64(d.Theft.Seconds()+0.999)))...)
+		"AZEKURA_DRILL_OUT="+out, fmt.Sprintf("AZEKURA_DRILL_PEOPLE=%d", d.People), fmt.Sprintf("AZEKURA_DRILL_SECONDS=%d", int64(d.Theft.Seconds()+0.999)))...)
 }

@@ -14,7 +14,10 @@ const InfectedDevice = "pc-01"
 const members = 6
 
 // member is a staff member at work.
-type member struct{ staff, device, token string }
+type member struct {
+	staff, device, token string
+	pc                   *enrolled // or nil, where PCs have no keys
+}
 
 // staff adds the staff, their PCs and their sessions. The first member works on
 // the infected PC; the last session is the drill's own, in which it reads the refs.
@@ -24,7 +27,7 @@ func (d *drill) staff(ctx context.Context, inst *installation.Installation) erro
 		if err != nil {
 			return fmt.Errorf("staff the office: %w", err)
 		}
-		d.team = append(d.team, member{fmt.Sprintf("s-%02d", i), fmt.Sprintf("pc-%02d", i), token})
+		d.team = append(d.team, member{staff: fmt.Sprintf("s-%02d", i), device: fmt.Sprintf("pc-%02d", i), token: token})
 	}
 	return nil
 }

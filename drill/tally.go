@@ -59,6 +59,7 @@ var (
 	errMalformed = errors.New("malformed")
 	errUnknown   = errors.New("unknown")
 	errDifferent = errors.New("different")
+	errCanary    = errors.New("a canary")
 )
 
 // readTally reads an attacker's file, of which nothing is believed that the
@@ -142,6 +143,11 @@ func (a *tally) take(t *truth, text []byte) error {
 		return err
 	}
 	i, err := t.whose(&l)
+	if errors.Is(err, errCanary) {
+		attempt.Released++
+		attempt.Tried = max(attempt.Tried, attempt.Released)
+		return nil // nobody's data
+	}
 	if err != nil {
 		return err
 	}
@@ -224,6 +230,9 @@ func (t *truth) whose(l *tallyLine) (int32, error) {
 		return 0, errMalformed
 	}
 	i, ok := t.byID[id]
+	if !ok && t.canary != nil && t.canary(id) {
+		return 0, errCanary
+	}
 	if !ok {
 		return 0, errUnknown
 	}

@@ -27,6 +27,8 @@ type truth struct {
 	people []known
 	byRef  map[string]int32
 	byID   map[uuid.UUID]int32
+	gaps   int // places that nobody has
+	canary func(uuid.UUID) bool
 }
 
 type known struct {
@@ -56,12 +58,33 @@ func (d *drill) learn(ctx context.Context, inst *installation.Installation, offe
 			return nil, ctx.Err()
 		}
 		g.Next(&p)
-		if err := t.add(i, &p); err != nil {
+		if population.Gap(d.Seed, int64(i), d.Canaries) {
+			t.gaps++
+		} else if err := t.add(i, &p); err != nil {
 			return nil, err
 		}
 		offer(int64(i), &p)
 	}
+	canaries, err := canariesOf(ctx, inst)
+	if err != nil {
+		return nil, err
+	}
+	t.canary = func(id uuid.UUID) bool { return canaries[id] }
 	return t, t.identify(ctx, inst)
+}
+
+// canariesOf are those planted: the drill made them, so it may know.
+func canariesOf(ctx context.Context, inst *installation.Installation) (map[uuid.UUID]bool, error) {
+	found := map[uuid.UUID]bool{}
+	err := inst.Register.EachID(ctx, func(ids []uuid.UUID, _ []int64) error {
+		for _, id := range ids {
+			if inst.Gate.IsCanary(id) {
+				found[id] = true
+			}
+		}
+		return nil
+	})
+	return found, err
 }
 
 func (t *truth) add(i int, p *population.Person) error {
@@ -112,8 +135,8 @@ func (t *truth) identify(ctx context.Context, inst *installation.Installation) e
 		t.byID[o.Member.ID] = i
 		return nil
 	})
-	if err == nil && len(t.byID) != len(t.people) {
-		err = fmt.Errorf("the register holds %d of %d people", len(t.byID), len(t.people))
+	if err == nil && len(t.byID) != len(t.people)-t.gaps {
+		err = fmt.Errorf("the register holds %d of %d people", len(t.byID), len(t.people)-t.gaps)
 	}
 	if err != nil {
 		return fmt.Errorf("learn whose pseudonym is whose: %w", err)

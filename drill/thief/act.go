@@ -20,41 +20,6 @@ func (s seat) close(ctx context.Context, room string) error {
 	return s.post(ctx, "/v1/cases/close", map[string]any{"case": room, "outcome": "answered"}, nil)
 }
 
-// look searches by ref.
-func (s seat) look(ctx context.Context, a *attempt, room string, n int64) (*seen, error) {
-	list, err := s.search(ctx, a, room, "ref", ref(n), ref(n))
-	if err != nil || len(list) == 0 {
-		return nil, err
-	}
-	return &list[0], nil
-}
-
-// search asks who matches, and writes down each candidate's mask. ref is theirs, if
-// it is known.
-func (s seat) search(ctx context.Context, a *attempt, room, by, value, ref string) (list []seen, err error) {
-	var got struct {
-		Candidates []struct {
-			Participant string `json:"participant"`
-			Name        string `json:"name"`
-			Birth       string `json:"birth"`
-			Address     string `json:"address"`
-		} `json:"candidates"`
-	}
-	a.tried.Add(1)
-	if err := s.post(ctx, "/v1/search", map[string]any{"by": by, "value": value, "purpose": "enquiry", "case": room}, &got); err != nil {
-		return nil, err
-	}
-	for _, c := range got.Candidates {
-		mask, err := json.Marshal(map[string]string{"name": c.Name, "birth": c.Birth, "address": c.Address})
-		if err != nil {
-			return nil, err
-		}
-		a.obtained(&line{Attempt: a.name, Participant: c.Participant, Ref: ref, Fields: []string{"existence", "mask"}, Mask: mask})
-		list = append(list, seen{c.Participant, c.Birth})
-	}
-	return list, nil
-}
-
 func (s seat) check(ctx context.Context, a *attempt, room, purpose string, who map[string]any, field, claim string) (bool, error) {
 	var got struct {
 		Match bool `json:"match"`
@@ -115,18 +80,19 @@ func (s seat) take(ctx context.Context, a *attempt, room, purpose string, who ma
 // target is a whole call that nobody made, about somebody known from elsewhere: the
 // thief answers as they would.
 func (s seat) target(ctx context.Context, a *attempt, p person) error {
+	a.tried.Add(1)
 	room, err := s.open(ctx, "call")
 	if err != nil {
 		return err
 	}
-	list, err := s.search(ctx, a, room, "number", p.Number, "")
+	list, err := s.search(ctx, a, room, search{By: "number", Value: p.Number, Birth: p.Birth}, "")
 	if err != nil {
 		return err
 	}
 	if len(list) != 1 {
 		return s.close(ctx, room) // who was found elsewhere isn't here
 	}
-	who := map[string]any{"participant": list[0].participant}
+	who := map[string]any{"participant": list[0]}
 	for _, say := range [][2]string{{"number", p.Number}, {"birth", p.Birth}} {
 		if _, err := s.check(ctx, a, room, "enquiry", who, say[0], say[1]); err != nil {
 			return err
@@ -148,14 +114,14 @@ func (a *attempt) end(err error) {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, errNobody):
 		return
 	case !errors.As(err, &refused):
-		a.out.add(&line{Attempt: a.name, Tried: a.tried.Load(), Stopped: "connection"})
+		a.stopped("connection")
 		return
 	}
 	why := map[status]string{http.StatusUnauthorized: "session", http.StatusForbidden: "case-or-policy", http.StatusTooManyRequests: "budget"}[refused]
 	if why == "" {
 		why = "error"
 	}
-	a.out.add(&line{Attempt: a.name, Tried: a.tried.Load(), Stopped: why})
+	a.stopped(why)
 }
 
 // status is a refusal's.

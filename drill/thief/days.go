@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,8 @@ const (
 	lookOut  = 20 * time.Minute
 	opens    = 9 // o'clock
 	closes   = 17
-	loud     = 14  // o'clock of the last day: the fast ways, when nothing is left to lose
-	stubborn = 200 // refusals in a row end a fast way
+	loud     = 16  // o'clock of the last day: the fast ways, when nothing is left to lose
+	stubborn = 300 // refusals in a row end a fast way
 )
 
 // campaign is the theft of days.
@@ -28,26 +29,29 @@ type campaign struct {
 	until time.Time
 	known []person
 	order atomic.Int64 // of the known people
-	size  int64        // of the register, found out by the first PC
 
 	slow, targeted *attempt
 
 	mu   sync.Mutex
-	held map[string]pc
+	held map[string]*mine
 	list []pc
-	seen []seen // masks, for who guesses births
 }
 
-type seen struct{ participant, year string }
+// mine is a PC, with the connections of its session.
+type mine struct {
+	pc
+	http *http.Client
+}
 
 func (t *thief) days(ctx context.Context) error {
 	known, err := readKnown(t.config.Known)
 	if err != nil {
 		return err
 	}
-	c := &campaign{thief: t, clock: clock{t.config.Clock}, until: t.config.Until, known: known, held: map[string]pc{},
+	c := &campaign{thief: t, clock: clock{t.config.Clock}, until: t.config.Until, known: known, held: map[string]*mine{},
 		slow: &attempt{name: "slow-search", out: t.out}, targeted: &attempt{name: "targeted", out: t.out}}
 	var all sync.WaitGroup
+	taken := 0
 	for fast := false; ; {
 		fresh, err := c.refresh()
 		if err != nil {
@@ -57,7 +61,10 @@ func (t *thief) days(ctx context.Context) error {
 			if _, err := c.clock.join(ctx, one.Device); err != nil {
 				return err
 			}
-			all.Go(func() { c.quiet(ctx, one.Device) })
+			// Every other PC guesses nothing, so that some are left for what is fast.
+			taken++
+			guesses := taken%2 == 1
+			all.Go(func() { c.quiet(ctx, one.Device, guesses) })
 		}
 		now, err := c.clock.sleep(ctx, "", lookOut)
 		if err != nil || !now.Before(c.until) {
@@ -89,10 +96,21 @@ func (c *campaign) refresh() (fresh []pc, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range list {
-		if _, known := c.held[one.Device]; !known {
+		was := c.held[one.Device]
+		if was == nil {
 			fresh = append(fresh, one)
+		} else if was.Token == one.Token {
+			continue
 		}
-		c.held[one.Device] = one
+		// Another session has another certificate, if any.
+		http, err := c.presenting(&one, nil)
+		if err != nil {
+			return nil, err
+		}
+		if was != nil {
+			was.http.CloseIdleConnections()
+		}
+		c.held[one.Device] = &mine{one, http}
 	}
 	c.list = list
 	return fresh, nil
@@ -103,13 +121,26 @@ type seat struct {
 	t     *thief
 	token string
 	http  *http.Client
+	of    pc
 }
 
 func (c *campaign) seat(device string) (seat, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	one := c.held[device]
-	return seat{c.thief, one.Token, c.http}, one.Token != ""
+	if one == nil {
+		return seat{}, false
+	}
+	return seat{c.thief, one.Token, one.http, one.pc}, one.Token != ""
+}
+
+// opens tells whether the PC's session still opens a case.
+func (s seat) opens(ctx context.Context) error {
+	room, err := s.open(ctx, "call")
+	if err != nil {
+		return err
+	}
+	return s.close(ctx, room)
 }
 
 func (s seat) post(ctx context.Context, path string, in, out any) error {
@@ -118,7 +149,7 @@ func (s seat) post(ctx context.Context, path string, in, out any) error {
 
 // quiet is one PC's part: in office hours a search for somebody drawn by lot, and
 // one of those known from elsewhere, then a pause.
-func (c *campaign) quiet(ctx context.Context, device string) {
+func (c *campaign) quiet(ctx context.Context, device string, guesses bool) {
 	defer c.clock.leave(device)
 	r := rand.New(rand.NewPCG(uint64(len(device)), uint64(c.order.Load())+uint64(device[len(device)-1])<<8))
 	room := ""
@@ -144,49 +175,24 @@ func (c *campaign) quiet(ctx context.Context, device string) {
 				continue
 			}
 		}
-		c.slow.end(c.lot(ctx, s, room, r))
+		if guesses {
+			c.slow.end(c.lot(ctx, s, room, r))
+		}
 		if n := c.order.Add(1) - 1; n < int64(len(c.known)) {
 			c.targeted.end(s.target(ctx, c.targeted, c.known[n]))
 		}
 	}
 }
 
-// lot searches for one ref drawn by lot.
+// lot searches by a guess: a ref drawn by lot, or a common name, and a birth.
 func (c *campaign) lot(ctx context.Context, s seat, room string, r *rand.Rand) error {
-	c.mu.Lock()
-	size := c.size
-	c.mu.Unlock()
-	if size == 0 {
-		var err error
-		if size, err = s.size(ctx, c.slow, room); err != nil {
-			return err
-		}
-		c.mu.Lock()
-		c.size = size
-		c.mu.Unlock()
+	q, whose := search{By: "name_birth", Value: guessName(r), Birth: guessBirth(r)}, ""
+	if r.IntN(2) == 0 {
+		whose = ref(1 + r.Int64N(c.config.People))
+		q.By, q.Value = "ref", whose
 	}
-	_, err := s.look(ctx, c.slow, room, 1+r.Int64N(size))
+	_, err := s.search(ctx, c.slow, room, q, whose)
 	return err
-}
-
-// size doubles a ref until nobody has it, and halves the difference.
-func (s seat) size(ctx context.Context, a *attempt, room string) (int64, error) {
-	has, hasNot := int64(0), int64(highest)
-	for n := int64(1); hasNot-has > 1; {
-		found, err := s.look(ctx, a, room, n)
-		if err != nil {
-			return 0, err
-		}
-		if found != nil {
-			has = n
-		} else {
-			hasNot = n
-		}
-		if n *= 2; n >= hasNot {
-			n = (has + hasNot) / 2
-		}
-	}
-	return has, nil
 }
 
 // loud is all that is fast, one way after another, each on another PC.
@@ -194,16 +200,27 @@ func (c *campaign) loud(ctx context.Context) {
 	ways := []struct {
 		name string
 		f    func(context.Context, seat, *attempt) error
-	}{{"sweep", c.sweepDays}, {"search", c.enumerate}, {"fabricated-case", c.fabricate}, {"token-elsewhere", c.elsewhere}}
+	}{{"fabricated-case", c.fabricate}, {"token-elsewhere", c.elsewhere}, {"token-with-key", c.withKey}, {"sweep", c.sweepDays}, {"search", c.enumerate}}
 	c.mu.Lock()
 	list := c.list
 	c.mu.Unlock()
-	for i, way := range ways {
-		device := list[i%len(list)].Device
+	next := 0
+	for _, way := range ways {
 		a := &attempt{name: way.name, out: c.out}
-		if s, ok := c.seat(device); ok {
-			err := way.f(ctx, s, a)
-			a.end(err)
+		// A PC that is contained is of no use: the next one, until one lets it in.
+		for range list {
+			device := list[next%len(list)].Device
+			next++
+			s, ok := c.seat(device)
+			if !ok {
+				continue
+			}
+			if err := s.opens(ctx); err != nil {
+				a.end(err)
+				continue
+			}
+			a.end(way.f(ctx, s, a))
+			break
 		}
 		a.count()
 	}
@@ -228,7 +245,7 @@ func (c *campaign) sweepDays(ctx context.Context, s seat, a *attempt) (err error
 	return err
 }
 
-// enumerate looks up one ref after another, on some connections at once.
+// enumerate counts through refs, guessing births, on some connections at once.
 func (c *campaign) enumerate(ctx context.Context, s seat, a *attempt) error {
 	room, err := s.open(ctx, "call")
 	if err != nil {
@@ -238,18 +255,10 @@ func (c *campaign) enumerate(ctx context.Context, s seat, a *attempt) error {
 	var all sync.WaitGroup
 	ends := make([]error, searchers)
 	for i := range ends {
+		r := rand.New(rand.NewPCG(5, uint64(i)))
 		all.Go(func() {
-			for missed := 0; missed < gap && ctx.Err() == nil; {
-				found, err := s.look(ctx, a, room, next.Add(1))
-				if ends[i] = err; err != nil {
-					return
-				}
-				if missed++; found != nil {
-					missed = 0
-					c.mu.Lock()
-					c.seen = append(c.seen, *found)
-					c.mu.Unlock()
-				}
+			for n := next.Add(1); n <= c.config.People && ctx.Err() == nil && ends[i] == nil; n = next.Add(1) {
+				_, ends[i] = s.search(ctx, a, room, search{By: "ref", Value: ref(n), Birth: guessBirth(r)}, ref(n))
 			}
 		})
 	}
@@ -257,48 +266,83 @@ func (c *campaign) enumerate(ctx context.Context, s seat, a *attempt) error {
 	return errors.Join(ends...)
 }
 
-// fabricate makes up visits of people whose mask it saw: it claims a document and
-// guesses the day of birth within the year.
-func (c *campaign) fabricate(ctx context.Context, s seat, a *attempt) (err error) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for i := 0; i < len(c.seen) && i < stubborn && ctx.Err() == nil; i++ {
-		who := map[string]any{"participant": c.seen[i].participant}
+// fabricate makes up visits of people known from elsewhere, with a document that
+// nobody showed, and reads all that there is of them.
+func (c *campaign) fabricate(ctx context.Context, s seat, a *attempt) error {
+	for i := 0; i < len(c.known) && i < stubborn && ctx.Err() == nil; i++ {
+		p := c.known[i]
 		room, err := s.open(ctx, "visit")
 		if err != nil {
 			return err
 		}
-		for range 4 {
-			day := time.Date(1, 1, 1+r.IntN(365), 0, 0, 0, 0, time.UTC).Format("-01-02")
-			yes, err := s.check(ctx, a, room, "visit", who, "birth", c.seen[i].year+day)
-			if err != nil {
-				return err
-			}
-			if !yes {
-				continue
-			}
-			if err := s.identify(ctx, room, who, "my-number-card"); err != nil {
-				return err
-			}
-			if err := s.take(ctx, a, room, "visit", who, everything); err != nil {
-				return err
-			}
-			break
+		list, err := s.search(ctx, a, room, search{By: "number", Value: p.Number, Birth: p.Birth}, "")
+		if err != nil {
+			return err
+		}
+		if len(list) != 1 {
+			continue
+		}
+		who := map[string]any{"participant": list[0]}
+		if _, err := s.check(ctx, a, room, "visit", who, "birth", p.Birth); err != nil {
+			return err
+		}
+		if err := s.identify(ctx, room, who, "my-number-card"); err != nil {
+			return err
+		}
+		if err := s.take(ctx, a, room, "visit", who, everything); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
-// elsewhere uses a PC's token on a machine of the thief's own: another connection,
-// without the PC's certificate.
+// elsewhere uses a PC's token on a machine of the thief's own: without a certificate,
+// then with that of another PC that it holds.
 func (c *campaign) elsewhere(ctx context.Context, s seat, a *attempt) error {
 	own, err := c.trusting()
 	if err != nil {
 		return err
 	}
 	s.http = own
+	bare := c.last20(ctx, s, a)
+	if other := c.another(s.of.Device); other != nil && other.Cert != "" {
+		if s.http, err = c.presenting(other, nil); err != nil {
+			return err
+		}
+		return errors.Join(bare, c.last20(ctx, s, a))
+	}
+	return bare
+}
+
+// withKey uses a PC's token and its certificate's key on a machine of the thief's own,
+// which has an address of its own.
+func (c *campaign) withKey(ctx context.Context, s seat, a *attempt) (err error) {
+	if s.of.Cert == "" {
+		return nil
+	}
+	if s.http, err = c.presenting(&s.of, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}); err != nil {
+		return err
+	}
+	return c.last20(ctx, s, a)
+}
+
+// last20 are the last of those known from elsewhere.
+func (c *campaign) last20(ctx context.Context, s seat, a *attempt) error {
 	for i := len(c.known) - 1; i >= 0 && i >= len(c.known)-20; i-- {
 		if err := s.target(ctx, a, c.known[i]); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// another is a PC beside one.
+func (c *campaign) another(than string) *pc {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.list {
+		if one.Device != than {
+			return &one
 		}
 	}
 	return nil

@@ -3,68 +3,44 @@ package thief
 import (
 	"context"
 	"encoding/json"
-	"sync"
-	"sync/atomic"
+	"math/rand/v2"
+	"time"
 )
 
 // highest is the last ref that ref can write.
 const highest = 26*10_000_000 - 1
 
-// search asks who has a ref, which shows that somebody has, and their mask. It
-// first finds out how large the register is, then goes from the end towards the
-// sweep.
+// search counts through refs, and guesses the birth that each search asks for.
 func (t *thief) search(ctx context.Context, a *attempt) {
-	end, ok := t.size(ctx, a)
-	if !ok {
-		return
+	r := rand.New(rand.NewPCG(3, 4))
+	for n, failed := int64(1), 0; failed < patience && n <= highest; n++ {
+		err := t.look(ctx, a, n, guessBirth(r))
+		if final(ctx, err) {
+			return
+		}
+		if failed++; err == nil {
+			failed = 0
+		}
+		pause(ctx)
 	}
-	var left atomic.Int64
-	left.Store(end)
-	var wg sync.WaitGroup
-	for range searchers {
-		wg.Go(func() {
-			for failed := 0; failed < patience; {
-				n := left.Add(-1)
-				if n <= t.next.Load() {
-					return
-				}
-				_, err := t.look(ctx, a, n)
-				if final(ctx, err) {
-					return
-				}
-				if err != nil {
-					failed++
-					pause(ctx)
-					continue
-				}
-				failed = 0
-			}
-		})
-	}
-	wg.Wait()
 }
 
-// size doubles a ref until nobody has it, and then halves the difference.
-func (t *thief) size(ctx context.Context, a *attempt) (int64, bool) {
-	has, hasNot := int64(0), int64(highest)
-	for n := int64(1); hasNot-has > 1; {
-		found, err := t.look(ctx, a, n)
-		if err != nil {
-			return 0, false
-		}
-		if found {
-			has = n
-		} else {
-			hasNot = n
-		}
-		if n *= 2; n >= hasNot {
-			n = (has + hasNot) / 2
-		}
-	}
-	return hasNot, true
+func (t *thief) look(ctx context.Context, a *attempt, n int64, birth string) error {
+	s := seat{t: t, token: t.config.Token, http: t.http}
+	_, err := s.search(ctx, a, "C-2015", search{By: "ref", Value: ref(n), Birth: birth}, ref(n))
+	return err
 }
 
-func (t *thief) look(ctx context.Context, a *attempt, n int64) (bool, error) {
+// search is a question for who matches.
+type search struct {
+	By    string `json:"by"`
+	Value string `json:"value"`
+	Birth string `json:"birth"`
+}
+
+// search asks who matches, and writes down each candidate's mask. ref is theirs, if
+// it is known.
+func (s seat) search(ctx context.Context, a *attempt, room string, q search, ref string) (participants []string, err error) {
 	var got struct {
 		Candidates []struct {
 			Participant string `json:"participant"`
@@ -74,16 +50,28 @@ func (t *thief) look(ctx context.Context, a *attempt, n int64) (bool, error) {
 		} `json:"candidates"`
 	}
 	a.tried.Add(1)
-	ask := map[string]any{"by": "ref", "value": ref(n), "purpose": "enquiry", "case": "C-2015"}
-	if err := t.post(ctx, "/v1/search", ask, &got); err != nil {
-		return false, err
+	in := struct {
+		search
+		Purpose string `json:"purpose"`
+		Case    string `json:"case"`
+	}{q, "enquiry", room}
+	if err := s.post(ctx, "/v1/search", in, &got); err != nil {
+		return nil, err
 	}
 	for _, c := range got.Candidates {
 		mask, err := json.Marshal(map[string]string{"name": c.Name, "birth": c.Birth, "address": c.Address})
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		a.obtained(&line{Attempt: a.name, Participant: c.Participant, Ref: ref(n), Fields: []string{"existence", "mask"}, Mask: mask})
+		a.obtained(&line{Attempt: a.name, Participant: c.Participant, Ref: ref, Fields: []string{"existence", "mask"}, Mask: mask})
+		participants = append(participants, c.Participant)
 	}
-	return len(got.Candidates) > 0, nil
+	return participants, nil
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Millisecond):
+	}
 }

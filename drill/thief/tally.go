@@ -16,7 +16,7 @@ type line struct {
 	None        []string                   `json:"none,omitempty"`
 	Values      map[string]json.RawMessage `json:"values,omitempty"`
 	Mask        json.RawMessage            `json:"mask,omitempty"`
-	Tried       int64                      `json:"tried,omitempty"`
+	Tried       *int64                     `json:"tried,omitempty"`
 	Stopped     string                     `json:"stopped,omitempty"`
 }
 
@@ -64,4 +64,10 @@ func (a *attempt) obtained(l *line) {
 	}
 }
 
-func (a *attempt) count() { a.out.add(&line{Attempt: a.name, Tried: a.tried.Load()}) }
+func (a *attempt) count() { a.stopped("") }
+
+// stopped says what was tried so far, and what stopped it, if anything.
+func (a *attempt) stopped(why string) {
+	tried := a.tried.Load()
+	a.out.add(&line{Attempt: a.name, Tried: &tried, Stopped: why})
+}

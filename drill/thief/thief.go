@@ -17,8 +17,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,10 +33,11 @@ type Config struct {
 	Token string // the stolen session's
 	Out   string // the file that its tally is appended to
 	// In a drill of days:
-	PCs   string    // the file of the PCs that it holds
-	Known string    // the file of people known from elsewhere
-	Clock string    // where it sleeps
-	Until time.Time // the end
+	PCs    string    // the file of the PCs that it holds
+	Known  string    // the file of people known from elsewhere
+	People int64     // in the register, as the agency publishes it
+	Clock  string    // where it sleeps
+	Until  time.Time // the end
 }
 
 // FromEnv takes the configuration that the drill puts into its attacker's
@@ -46,6 +49,9 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		var err error
 		if c.Until, err = time.Parse(time.RFC3339, until); err != nil {
 			return c, fmt.Errorf("read AZEKURA_DRILL_UNTIL: %w", err)
+		}
+		if c.People, err = strconv.ParseInt(getenv("AZEKURA_DRILL_PEOPLE"), 10, 64); err != nil || c.People < 1 || c.People > highest {
+			return c, errors.New("AZEKURA_DRILL_PEOPLE isn't how many are in the register")
 		}
 	}
 	if c.URL == "" || c.CA == "" || c.Token == "" || c.Out == "" {
@@ -94,7 +100,11 @@ func Run(ctx context.Context, c Config) error {
 }
 
 // trusting makes a client that has nothing but the server's certificate.
-func (t *thief) trusting() (*http.Client, error) {
+func (t *thief) trusting() (*http.Client, error) { return t.presenting(nil, nil) }
+
+// presenting makes one that shows a PC's certificate, perhaps from an address of its
+// own, as a machine elsewhere would.
+func (t *thief) presenting(of *pc, from net.Addr) (*http.Client, error) {
 	pem, err := os.ReadFile(t.config.CA)
 	if err != nil {
 		return nil, fmt.Errorf("read the server's certificate: %w", err)
@@ -103,7 +113,16 @@ func (t *thief) trusting() (*http.Client, error) {
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, errors.New("the server's certificate isn't PEM")
 	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: sweepers + searchers,
+	config := &tls.Config{RootCAs: roots}
+	if of != nil && of.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(of.Cert, of.Key)
+		if err != nil {
+			return nil, fmt.Errorf("take a PC's certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	dialer := &net.Dialer{LocalAddr: from}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, DialContext: dialer.DialContext, MaxIdleConnsPerHost: sweepers + searchers,
 		MaxConnsPerHost: sweepers + searchers}}, nil
 }
 
@@ -214,13 +233,6 @@ func (t *thief) postAs(ctx context.Context, c *http.Client, token, path string, 
 	// Read to its end, the connection serves again.
 	_, _ = io.Copy(io.Discard, body)
 	return err
-}
-
-func pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(20 * time.Millisecond):
-	}
 }
 
 // ref is the n-th key of an agency that counts A0000001, A0000002, …

@@ -71,6 +71,7 @@ drill/PROTOCOL.md says how any other program plays the thief.`,
 	f.IntVar(&many, "runs", 0, "in place of a drill, so many in memory before the log's own judges: quantiles over seeds")
 	f.StringVar(&picture, "svg", "", "with --runs: also sweep the attacker's speed and PCs, and draw the curve into this file")
 	f.IntVar(&o.Known, "known", 1000, "people whose number, name and birth the attacker has from another leak")
+	f.Float64Var(&o.Canaries, "canaries", 0.02, "how many canaries are planted for each person, 0 to 0.2")
 	f.StringVar(&o.Command, "attacker", "", "a command that plays the thief; ours otherwise")
 	f.StringVar(&o.Keep, "keep", "", "keep the installation and all else in this folder")
 	f.StringVar(&o.DB, "db", "", "a postgres:// URL, for a schema of the drill's own; SQLite otherwise")

@@ -101,6 +101,7 @@ type CreateOptions struct {
 	Operator   string // empty: a key pair is made, its identity in operator.key
 	Incident   string // likewise, in incident.key
 	MadeUp     bool
+	DeviceKeys bool // of a made-up one: elsewhere they are always demanded
 	Passphrase []byte // for a root key in a file
 	Recovery   string
 	WorkFactor int
@@ -115,7 +116,7 @@ func migrations() []db.Migration {
 // Create makes an installation. The settings file is written last: without it
 // there is no installation, and init can be run again on an emptied folder.
 func Create(ctx context.Context, dir string, o CreateOptions) (Config, error) {
-	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, Recovery: o.Recovery, Incident: o.Incident, MadeUp: o.MadeUp, DeviceKeys: !o.MadeUp}
+	c := Config{Version: 1, Created: time.Now().UTC().Truncate(time.Second), Database: o.Database, Origin: o.Origin, LogID: 1, Operator: o.Operator, Recovery: o.Recovery, Incident: o.Incident, MadeUp: o.MadeUp, DeviceKeys: !o.MadeUp || o.DeviceKeys}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return c, fmt.Errorf("make the folder: %w", err)
 	}

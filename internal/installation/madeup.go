@@ -29,6 +29,8 @@ type MadeUpOptions struct {
 	// Canaries, when above 0, leaves gaps in the people's refs (population.Gap) by
 	// this share, and plants as many canaries for each person, most of them there.
 	Canaries float64
+	// DeviceKeys demands a device's certificate of staff, as other installations do.
+	DeviceKeys bool
 	// Progress, when given, hears of people imported.
 	Progress func(done int64)
 }
@@ -50,7 +52,7 @@ func MakeUp(ctx context.Context, dir string, o MadeUpOptions) error {
 	if err := os.Rename(people+".new", people); err != nil {
 		return err
 	}
-	c := CreateOptions{Database: o.Database, Passphrase: []byte(passphrase), WorkFactor: 12, MadeUp: true}
+	c := CreateOptions{Database: o.Database, Passphrase: []byte(passphrase), WorkFactor: 12, MadeUp: true, DeviceKeys: o.DeviceKeys}
 	if _, err := Create(ctx, dir, c); err != nil {
 		return err
 	}
