@@ -38,11 +38,11 @@ var (
 	// ErrInvalid means that the request isn't of the form it must have.
 	ErrInvalid = errors.New("invalid request")
 	// ErrTooMany means that a search finds more than may be shown.
-	ErrTooMany = fmt.Errorf("more than %d participants match; search by something narrower", MaxCandidates)
+	ErrTooMany = fmt.Errorf("more than %d participants match; say another thing of theirs: a number or a telephone number, with the birth", MaxCandidates)
 )
 
 // MaxCandidates bounds what one search shows.
-const MaxCandidates = 10
+const MaxCandidates = 5
 
 // Purposes are why a record may be opened.
 var Purposes = []string{"enquiry", "application", "change", "visit", "letter", "death", "review", "audit"}

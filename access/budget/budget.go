@@ -7,9 +7,9 @@
 // a budget is never exceeded by callers at once, never lost by a failed commit, a
 // crash or a restart, and equal to a recount of the log.
 //
-// It counts two things. Persons are distinct participants of whom a read opened
-// something, exactly. Points are the weights of the opened fields, each time; a
-// check, a search and a candidate's mask cost a few points and no person. A set
+// It counts two things. Persons are distinct participants of whom something was told,
+// exactly: whom a read opened, a search showed, or a check asked about. Points are the
+// weights of the opened fields, each time; a check, a search and a mask cost a few. A set
 // event is charged to its job's line by its members, not to a staff member's.
 //
 // A window is measured in whole seconds of the log's own time, which never goes
@@ -121,9 +121,13 @@ func chargeOf(e *auditlog.Event) charge {
 			c.points += w
 		}
 		return c
-	case auditlog.Check, auditlog.Change, auditlog.Shred:
+	case auditlog.Check:
+		return charge{who: e.Participant, points: 2}
+	case auditlog.Change, auditlog.Shred:
 		return charge{points: 2}
-	case auditlog.Show, auditlog.Search:
+	case auditlog.Show:
+		return charge{who: e.Participant, points: 1}
+	case auditlog.Search:
 		return charge{points: 1}
 	case auditlog.Set:
 		if e.Set != nil && e.Set.Opens {

@@ -309,3 +309,25 @@ func TestOneExtraAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestShownIsAPerson: whom a mask shows and whom a check asks about counts as one who
+// is read does, once.
+func TestShownIsAPerson(t *testing.T) {
+	b := book(t, Limit{Kind: Staff, Max: Limits{{3, -1}, {-1, -1}, {-1, -1}}})
+	event := func(action auditlog.Action, who int) auditlog.Event {
+		e := read(who, 1, start)
+		e.Action, e.Fields = action, []auditlog.FieldVersion{{Field: field.Existence}, {Field: field.Mask}}
+		return e
+	}
+	for _, e := range []auditlog.Event{event(auditlog.Show, 1), event(auditlog.Check, 1), read(1, 1, start), event(auditlog.Check, 2), event(auditlog.Show, 3), event(auditlog.Search, 4)} {
+		if err := b.takeIn(e); err != nil {
+			t.Fatalf("%s: %v", e.Action, err)
+		}
+	}
+	for _, action := range []auditlog.Action{auditlog.Show, auditlog.Check, auditlog.Read} {
+		if err := b.takeIn(event(action, 4)); !errors.Is(err, ErrSpent) {
+			t.Errorf("a fourth person by a %s: %v", action, err)
+		}
+	}
+	b.Settle(true)
+}

@@ -18,7 +18,7 @@ import (
 
 // saved is the first four bytes of what Save writes; a change of the format or of
 // the weights changes it, and the log is counted again.
-const saved = "azb1"
+const saved = "azb2"
 
 type savedRules struct {
 	Max     []Limit           `json:"max"`

@@ -36,6 +36,8 @@ type Setup struct {
 	Known    int
 	Between  time.Duration // two steps of the quiet ways on one PC
 	Fast     float64       // searches a second of the fast way; 0 leaves the fast ways out
+	Canaries float64       // planted for each person; IsCanary tells their ids
+	Calls    bool          // the thief only makes up calls about people known from elsewhere: it guesses nothing
 	// Judges makes those of one run.
 	Judges func() []auditlog.Judge
 }
@@ -65,8 +67,8 @@ const (
 	enquiry kind = iota
 	checkOnly
 	form
-	slip // a mistyped search before
-	lookUp
+	slip  // a mistyped search before
+	guess // a search for a ref, with a birth that isn't theirs
 	targeted
 	wrongRead
 )
@@ -82,7 +84,7 @@ type run struct {
 	own      map[int64]bool
 	masks    map[int64]bool
 	whole    map[int64]bool
-	spent    map[int]bool // whose fast search was refused
+	known    []int64 // found elsewhere, and not yet tried
 	index    int64
 	out      Outcome
 }
@@ -90,7 +92,7 @@ type run struct {
 // Run holds one.
 func Run(s Setup, seed uint64, first time.Time) Outcome {
 	r := &run{Setup: s, judges: s.Judges(), infected: map[int]int64{}, first: map[int]int64{}, stopped: map[int]int64{}, own: map[int64]bool{},
-		masks: map[int64]bool{}, whole: map[int64]bool{}, spent: map[int]bool{}, out: Outcome{Seed: seed}}
+		masks: map[int64]bool{}, whole: map[int64]bool{}, out: Outcome{Seed: seed}}
 	r.enrol(first)
 	r.honest(seed, first)
 	r.thief(seed, first)
@@ -149,28 +151,48 @@ func (r *run) thief(seed uint64, first time.Time) {
 			midnight := workday.Midnight(first, day)
 			for at := midnight.Add(9 * time.Hour); at.Before(midnight.Add(17 * time.Hour)); at = at.Add(r.Between + time.Duration(random.Int64N(int64(r.Between/3+1)))) {
 				if at.After(since) {
-					quiet = append(quiet, act{at.UnixMicro(), one.Staff, lookUp, random.Int64N(r.People)})
+					quiet = append(quiet, act{at.UnixMicro(), one.Staff, guess, r.draw(random)})
 				}
 			}
 		}
 	}
 	slices.SortStableFunc(quiet, func(a, b act) int { return cmp.Compare(a.at, b.at) })
-	r.acts = append(r.acts, quiet...)
-	for i := 0; i < r.Known && i < len(quiet); i++ {
-		r.acts = append(r.acts, act{quiet[i].at + 1, quiet[i].staff, targeted, random.Int64N(r.People)})
+	// Every other PC guesses nothing, as the drill's thief has it, where there are fast ways to
+	// leave it for.
+	left := map[int]bool{}
+	for n, one := range infections {
+		left[one.Staff] = r.Fast > 0 && n%2 == 1
+	}
+	for _, one := range quiet {
+		if !left[one.staff] && !r.Calls {
+			r.acts = append(r.acts, one)
+		}
+		r.acts = append(r.acts, act{one.at + 1, one.staff, targeted, -1})
+	}
+	for range r.Known {
+		r.known = append(r.known, random.Int64N(r.People))
 	}
 	if r.Fast <= 0 {
 		return
 	}
-	loud := workday.Midnight(first, r.Days-1).Add(14 * time.Hour).UnixMicro()
+	loud := workday.Midnight(first, r.Days-1).Add(16 * time.Hour).UnixMicro()
 	step := int64(1e6 / r.Fast)
-	for i := range int64(200) {
-		r.acts = append(r.acts, act{loud + i*step, infections[0].Staff, wrongRead, i})
+	for i := range int64(300) {
+		r.acts = append(r.acts, act{loud + i*step, infections[min(1, len(infections)-1)].Staff, wrongRead, i})
 	}
-	// The budget ends it within 4,000 searches; where nothing does, the register's end.
+	// The rules end it within 100 searches; where nothing does, the register's end.
 	for i := range min(r.People, 20_000) {
-		r.acts = append(r.acts, act{loud + i*step + 1, infections[min(1, len(infections)-1)].Staff, lookUp, i})
+		r.acts = append(r.acts, act{loud + i*step + 1, infections[min(3, len(infections)-1)].Staff, guess, i})
 	}
+}
+
+// draw is whom a guess names: one of the people, or a canary, below 0.
+func (r *run) draw(random *rand.Rand) int64 {
+	place := random.Int64N(r.People)
+	if random.Float64() < r.Canaries/(1+r.Canaries) {
+		return -1 - place
+	}
+	return place
 }
 
 var (
@@ -192,9 +214,15 @@ func (r *run) do(a *act) {
 	switch a.kind {
 	case slip:
 		r.step(a, auditlog.Search, 0, "none")
-	case lookUp, targeted, wrongRead:
+	case guess, targeted, wrongRead:
 		if !mine || a.at < since {
 			return
+		}
+		if a.kind == targeted { // the next one, by whichever PC is still free
+			if len(r.known) == 0 {
+				return
+			}
+			a.place, r.known = r.known[0], r.known[1:]
 		}
 		if _, begun := r.first[a.staff]; !begun {
 			r.first[a.staff] = a.at
@@ -236,12 +264,13 @@ func (r *run) steal(a *act) {
 	switch a.kind {
 	case wrongRead:
 		r.step(a, auditlog.Deny, 0, "case")
-	case lookUp:
-		if r.search(a) {
-			r.masks[a.place] = true
+	case guess:
+		// One in some 25,000 births is right: nobody is shown.
+		if r.named(a, a.place < 0) {
+			r.step(a, auditlog.Search, 0, "none")
 		}
 	case targeted:
-		if !r.search(a) {
+		if !r.named(a, false) || !r.search(a) {
 			return
 		}
 		r.masks[a.place] = true
@@ -250,6 +279,27 @@ func (r *run) steal(a *act) {
 			r.whole[a.place] = true
 		}
 	}
+}
+
+// named is the event of a search by a ref or number, before the birth is compared.
+func (r *run) named(a *act, canary bool) bool {
+	e := r.event(a, auditlog.Search, 0, "asked")
+	e.Participant = id(a.place)
+	if canary {
+		e.Participant[15] = canaryMark
+	}
+	return r.record(a.at, []auditlog.Event{e})
+}
+
+// canaryMark tells the canaries of a run.
+const canaryMark = 0xcc
+
+// IsCanary tells a run's canaries, to its judges.
+func IsCanary(who auditlog.ID) bool { return who[15] == canaryMark }
+
+func id(n int64) auditlog.ID {
+	place := uint64(max(n, -n) + 1)
+	return auditlog.ID{0: byte(place >> 40), 1: byte(place >> 32), 2: byte(place >> 24), 3: byte(place >> 16), 4: byte(place >> 8), 5: byte(place), 6: 0x70, 8: 0x80}
 }
 
 // search is one that finds its one person: two events of one entry.
@@ -266,8 +316,7 @@ func (r *run) event(a *act, action auditlog.Action, fields field.Set, outcome st
 	e := auditlog.Event{Action: action, Outcome: outcome, Purpose: "enquiry", Staff: staffCode(a.staff), Role: "caseworker", Device: deviceCode(a.staff),
 		Session: auditlog.Session(a.staff + 1)}
 	if fields != 0 {
-		place := uint64(a.place + 1)
-		e.Participant = auditlog.ID{0: byte(place >> 40), 1: byte(place >> 32), 2: byte(place >> 24), 3: byte(place >> 16), 4: byte(place >> 8), 5: byte(place), 6: 0x70, 8: 0x80}
+		e.Participant = id(a.place)
 		for _, f := range fields.Fields() {
 			e.Fields = append(e.Fields, auditlog.FieldVersion{Field: f, Version: 1})
 		}

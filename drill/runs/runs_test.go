@@ -12,10 +12,11 @@ import (
 	"azekura/access/budget"
 	"azekura/auditlog"
 	"azekura/drill/workday"
+	"azekura/incident/rules"
 )
 
 func small(judges ...func() auditlog.Judge) Setup {
-	return Setup{Model: workday.Default(), People: 3000, Days: 2, Staff: 8, Infected: 4, Known: 40, Between: 3 * time.Minute, Fast: 200,
+	return Setup{Model: workday.Default(), People: 3000, Days: 2, Staff: 8, Infected: 4, Known: 40, Between: 3 * time.Minute, Fast: 200, Canaries: 0.02,
 		Judges: func() (list []auditlog.Judge) {
 			for _, j := range judges {
 				list = append(list, j())
@@ -35,20 +36,29 @@ func many(t *testing.T, s Setup, n int) []Outcome {
 	return list
 }
 
-// TestJudgesDecide: without a judge the fast search takes everybody; the budgets stop it
-// at half of the points of an hour, and leave PCs that aren't infected alone.
+func watch() auditlog.Judge { return rules.New(rules.InForce(), IsCanary) }
+
+// TestJudgesDecide: without a judge nobody is contained, and the thief reads whom it
+// knows from elsewhere; the rules contain PCs that guess and leave the others alone;
+// the budgets stop who knows everybody.
 func TestJudgesDecide(t *testing.T) {
 	for _, o := range many(t, small(), 2) {
-		if o.Stolen < 2000 || o.Refused != 0 {
+		if o.Stolen < 35 || o.Stolen > 40 || o.Refused != 0 || o.Contained != 0 {
 			t.Errorf("nobody judged: %+v", o)
 		}
 	}
-	for i, o := range many(t, small(book), 3) {
-		// A full drill of this size and another seed had 1,657.
-		if o.Stolen < 1300 || o.Stolen > 2000 || o.AtClean != 0 {
-			t.Errorf("with budgets: %+v", o)
+	greedy := small()
+	greedy.Calls, greedy.Known, greedy.Between, greedy.Fast = true, 3000, 5*time.Second, 0
+	bounded := greedy
+	bounded.Judges = small(book).Judges
+	if free, held := many(t, greedy, 1)[0], many(t, bounded, 1)[0]; free.Stolen < 1700 || held.Stolen > free.Stolen/2 || held.AtClean != 0 {
+		t.Errorf("who knows everybody: %+v; with budgets: %+v", free, held)
+	}
+	for i, o := range many(t, small(book, watch), 3) {
+		if o.Stolen > 40 || o.Contained < 3 || o.AtClean != 0 {
+			t.Errorf("with rules: %+v", o)
 		}
-		if again := Run(small(book), uint64(1+i), workday.Monday(time.Date(2015, 5, 8, 0, 0, 0, 0, workday.Japan))); again != o {
+		if again := Run(small(book, watch), uint64(1+i), workday.Monday(time.Date(2015, 5, 8, 0, 0, 0, 0, workday.Japan))); again != o {
 			t.Errorf("the same seed twice: %+v, %+v", o, again)
 		}
 	}
@@ -76,7 +86,9 @@ func (s *strict) Load(io.Reader) error { return errors.New("not here") }
 // TestContainmentStops: whom a judge contains does nothing more, and how long it took
 // is told.
 func TestContainmentStops(t *testing.T) {
-	list := many(t, small(func() auditlog.Judge { return &strict{map[string]int{}} }), 1)
+	s := small(func() auditlog.Judge { return &strict{map[string]int{}} })
+	s.Known = 3000
+	list := many(t, s, 1)
 	if o := list[0]; o.Contained != 1 || o.Slowest <= 0 || o.Refused == 0 || o.AtClean != 0 {
 		t.Errorf("%+v", o)
 	}

@@ -12,6 +12,7 @@ import (
 	"azekura/drill"
 	"azekura/drill/runs"
 	"azekura/drill/workday"
+	"azekura/incident/rules"
 
 	"github.com/spf13/cobra"
 )
@@ -32,7 +33,10 @@ func runMany(cmd *cobra.Command, o drill.Options, n int, picture string, asJSON 
 		return err
 	}
 	s := runs.Setup{Model: workday.Default(), People: o.People, Days: o.Days, Staff: o.Staff, Infected: o.Infected, Known: o.Known,
-		Between: 3 * time.Minute, Fast: 200, Judges: func() []auditlog.Judge { return []auditlog.Judge{budget.New()} }}
+		Between: 3 * time.Minute, Fast: 200, Canaries: o.Canaries,
+		Judges: func() []auditlog.Judge {
+			return []auditlog.Judge{budget.New(), rules.New(rules.InForce(), runs.IsCanary)}
+		}}
 	bar := newProgress(cmd.ErrOrStderr(), "runs in memory")
 	list, err := runs.Many(cmd.Context(), s, o.Seed, n, func(done int) { bar.at(int64(done), int64(n), "") })
 	bar.end()

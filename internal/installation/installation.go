@@ -101,7 +101,7 @@ type CreateOptions struct {
 	Operator   string // empty: a key pair is made, its identity in operator.key
 	Incident   string // likewise, in incident.key
 	MadeUp     bool
-	DeviceKeys bool // of a made-up one: elsewhere they are always demanded
+	DeviceKeys bool   // of a made-up one: elsewhere they are always demanded
 	Passphrase []byte // for a root key in a file
 	Recovery   string
 	WorkFactor int
