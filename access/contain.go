@@ -341,9 +341,13 @@ type Releasing struct {
 	Why    string `json:"why"`
 }
 
+// Kind is that of its proposal.
+func (r Releasing) Kind() string { return KindRelease }
+
 // Words are what they read.
 func (r Releasing) Words() string {
-	return fmt.Sprintf("What is contained at %s is released: %s, contained by event %d of the log.\nSessions that ended by it stay ended; new ones may be opened.\nReason: %s\n", r.Log, r.Target, r.Event, r.Why)
+	return fmt.Sprintf("What is contained at %s is released: %s, contained by event %d of the log.\nSessions that ended by it stay ended; new ones may be opened.\nReason: %s\n", r.Log, r.Target, r.Event, r.Why) +
+		fmt.Sprintf("%s での封じ込めを解除します：%s（ログの事象 %d による）。終了したセッションは戻らず、新たに開くことができます。\n理由：%s\n", r.Log, r.Target, r.Event, r.Why)
 }
 
 // ProposeRelease makes what is to be approved, as things stand now.
@@ -363,16 +367,26 @@ func (d *Directory) ProposeRelease(log string, t Target, why string) (Releasing,
 	return Releasing{log, t, is.Event, why}, nil
 }
 
-// Release lets a target open sessions again, as two people approved it. What
-// they approved is this containment's end and no later one's.
-func (d *Directory) Release(ctx context.Context, log string, a approval.Approved) (Target, error) {
-	d.grants.Lock()
-	defer d.grants.Unlock()
-	var r Releasing
-	err := a.For(KindRelease, log, approval.AnySize, &r, func() (string, error) {
+// Releases refuses unless a release of what is contained now was approved. What they
+// approved is this containment's end and no later one's.
+func (d *Directory) Releases(log string, a approval.Approved) error {
+	_, err := d.releases(log, a)
+	return err
+}
+
+func (d *Directory) releases(log string, a approval.Approved) (r Releasing, err error) {
+	err = a.For(KindRelease, log, approval.AnySize, &r, func() (string, error) {
 		now, err := d.ProposeRelease(log, r.Target, r.Why)
 		return now.Words(), err
 	})
+	return r, err
+}
+
+// Release lets a target open sessions again, as two people approved it.
+func (d *Directory) Release(ctx context.Context, log string, a approval.Approved) (Target, error) {
+	d.grants.Lock()
+	defer d.grants.Unlock()
+	r, err := d.releases(log, a)
 	if err != nil {
 		return Target{}, err
 	}

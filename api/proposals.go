@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"azekura/access"
+	"azekura/access/budget"
 	"azekura/approval/desk"
 	"azekura/internal/installation"
 
@@ -16,12 +18,16 @@ const maxProposal = 64 << 10
 
 // NewProposal asks for a proposal's text.
 type NewProposal struct {
-	Kind        string `json:"kind" enum:"rotate-root,rotate-data,rotate-index,shred,leak-index,approver,approver-remove"`
-	Approver    string `json:"approver,omitempty" maxLength:"256" doc:"of approver: the public key; of approver-remove: it, or the name"`
-	Participant string `json:"participant,omitempty" maxLength:"36" doc:"of shred: the participant's id"`
-	Purpose     string `json:"purpose,omitempty" maxLength:"32" doc:"of shred and leak-index"`
-	Case        string `json:"case,omitempty" maxLength:"64" doc:"of shred and leak-index"`
-	Hours       int64  `json:"hours" minimum:"1" maximum:"336" doc:"how long it may wait"`
+	Kind        string         `json:"kind" enum:"rotate-root,rotate-data,rotate-index,shred,leak-index,approver,approver-remove,release,budget"`
+	Approver    string         `json:"approver,omitempty" maxLength:"256" doc:"of approver: the public key; of approver-remove: it, or the name"`
+	Participant string         `json:"participant,omitempty" maxLength:"36" doc:"of shred: the participant's id"`
+	Purpose     string         `json:"purpose,omitempty" maxLength:"32" doc:"of shred and leak-index"`
+	Case        string         `json:"case,omitempty" maxLength:"64" doc:"of shred and leak-index"`
+	Target      *access.Target `json:"target,omitempty" doc:"of release: what is contained"`
+	Limits      []budget.Limit `json:"limits,omitempty" maxItems:"100" doc:"of budget: the limits, or"`
+	Surge       *budget.Extra  `json:"surge,omitempty" doc:"of budget: the surge"`
+	Why         string         `json:"why,omitempty" maxLength:"200" doc:"of release and budget, without personal data"`
+	Hours       int64          `json:"hours" minimum:"1" maximum:"336" doc:"how long it may wait"`
 }
 
 // ProposalFile is a proposal, with the signatures that it bears.
@@ -81,6 +87,14 @@ func (s *Server) addProposals(api huma.API) {
 		item, err := s.inst.Desk.Refuse(ctx, session, in.ID)
 		return &body[desk.Item]{item}, err
 	}))
+	post(s, api, "/v1/proposals/{id}/carry", "carry-proposal", "Carry out a release or a change of budgets that two people approved, as one of the two", true, seenThrough(s, func(ctx context.Context, in *proposalByID) (*body[desk.Item], error) {
+		session, err := s.session(ctx, in.Auth)
+		if err != nil {
+			return nil, err
+		}
+		item, err := s.inst.CarryOut(ctx, session, in.ID)
+		return &body[desk.Item]{item}, err
+	}))
 }
 
 func (s *Server) draftProposal(ctx context.Context, in *staffInput[NewProposal]) (*body[ProposalFile], error) {
@@ -89,7 +103,11 @@ func (s *Server) draftProposal(ctx context.Context, in *staffInput[NewProposal])
 		return nil, err
 	}
 	r := in.Body
-	file, err := s.inst.Propose(ctx, installation.Draft{Kind: r.Kind, Approver: r.Approver, Participant: r.Participant, Purpose: r.Purpose, Case: r.Case,
+	var change *installation.BudgetChange
+	if r.Limits != nil || r.Surge != nil {
+		change = &installation.BudgetChange{Limits: r.Limits, Surge: r.Surge}
+	}
+	file, err := s.inst.Propose(ctx, installation.Draft{Target: r.Target, Budget: change, Why: r.Why, Kind: r.Kind, Approver: r.Approver, Participant: r.Participant, Purpose: r.Purpose, Case: r.Case,
 		By: session.Staff(), Life: time.Duration(r.Hours) * time.Hour})
 	return &body[ProposalFile]{ProposalFile{string(file)}}, err
 }

@@ -289,6 +289,9 @@ func (a Approved) For(kind, log string, size int64, body any, words func() (stri
 	return nil
 }
 
+// Given tells whether two people approved anything; the zero value says no.
+func (a Approved) Given() bool { return a.ok }
+
 // Note is the signed proposal, for the event that records it.
 func (a Approved) Note() string { return a.note }
 

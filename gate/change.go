@@ -160,15 +160,18 @@ func (g *Gate) refused(ctx context.Context, event auditlog.Event, p *register.Se
 }
 
 // Shred destroys a participant's data key for good. It opens every version's
-// indexed fields, inside, to take their index tokens away too. It is for
-// installations of made-up people, and tests; ShredBy is for all others.
+// indexed fields, inside, to take their index tokens away too. It is refused but
+// where one person may decide (LetOneDecide); ShredBy is for all others.
 func (g *Gate) Shred(ctx context.Context, s access.Session, who Who, why Why) (Changed, error) {
 	return g.ShredBy(ctx, s, who, why, approval.Approved{})
 }
 
 // ShredBy is Shred by what two people approved, which stands in its event; the
-// caller has held the approval against what it is for.
+// caller has held the approval against what it is for. Without one it is refused.
 func (g *Gate) ShredBy(ctx context.Context, s access.Session, who Who, why Why, by approval.Approved) (Changed, error) {
+	if !by.Given() && (g.alone == nil || !g.alone()) {
+		return Changed{}, fmt.Errorf("%w: azekura proposal draft shred begins it", approval.ErrNotApproved)
+	}
 	event, on, err := g.decide(ctx, s, auditlog.Shred, field.SetOf(field.All()...), why)
 	if err != nil {
 		return Changed{}, err

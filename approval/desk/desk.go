@@ -142,11 +142,14 @@ func usedBy(e auditlog.Event) string {
 	}
 	var by struct {
 		Approval string `json:"approval"`
+		Extra    struct {
+			Approval string `json:"approval"`
+		} `json:"extra"` // of a surge
 	}
 	if json.Unmarshal(e.Detail, &by) != nil {
 		return ""
 	}
-	p, _, err := approval.Read([]byte(by.Approval))
+	p, _, err := approval.Read([]byte(cmp.Or(by.Approval, by.Extra.Approval)))
 	if err != nil {
 		return ""
 	}
@@ -270,6 +273,51 @@ func (d *Desk) carry(ctx context.Context, id string, act approval.Act, do func(c
 	if err != nil {
 		return err
 	}
+	return d.through(ctx, id, ok, do)
+}
+
+// CarryFile is Carry for what two people signed without the desk: may is asked
+// whether it is for what is to be done. Such a file is good once, too, and not where
+// the desk has ended its proposal.
+func (d *Desk) CarryFile(ctx context.Context, file []byte, may func(approval.Approved) error, do func(context.Context, approval.Approved) error) error {
+	defer d.roll.Hold()()
+	ok, err := d.roll.Check(file, d.log.Now())
+	if err == nil {
+		err = may(ok)
+	}
+	if err != nil {
+		return err
+	}
+	p, _, err := approval.Read(file)
+	if err != nil {
+		return err
+	}
+	if err := d.hold(p.Nonce); err != nil {
+		return err
+	}
+	return d.through(ctx, p.Nonce, ok, do)
+}
+
+// hold holds a proposal that has never been used or ended.
+func (d *Desk) hold(id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, used := d.used[id]
+	item := d.items[id]
+	switch {
+	case d.held[id]:
+		return fmt.Errorf("%w: it is being carried out", ErrRefused)
+	case used:
+		return fmt.Errorf("%w: it was used already, and is good once", ErrRefused)
+	case item != nil && item.State != Proposed && item.State != Consented:
+		return fmt.Errorf("%w: it is %s", ErrRefused, item.State)
+	}
+	d.held[id] = true
+	return nil
+}
+
+// through does what is approved, under a proposal that is held.
+func (d *Desk) through(ctx context.Context, id string, ok approval.Approved, do func(context.Context, approval.Approved) error) error {
 	ctx = context.WithoutCancel(ctx) // what is queued for the log would be missed
 	finished := false
 	defer func() {

@@ -15,14 +15,11 @@ import (
 	"azekura/gate"
 	"azekura/internal/installation"
 	"azekura/internal/insttest"
-	"azekura/internal/pgtest"
 	"azekura/keyring/rotation"
 	"azekura/register/field"
 
 	"golang.org/x/mod/sumdb/note"
 )
-
-func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // office is an installation with two enrolled approvers, and three sessions: of two
 // staff members at two devices, and of a third at the first one's device.

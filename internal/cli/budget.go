@@ -119,39 +119,64 @@ func (a *app) budgetGrantCommand() *cobra.Command {
 	return cmd
 }
 
+// budgetFlags are the flags that name limits, in a file, or a surge.
+type budgetFlags struct {
+	file, kind string
+	extra      budget.Extra
+	lasts      time.Duration
+}
+
+func (f *budgetFlags) add(cmd *cobra.Command, file string) {
+	cmd.Flags().StringVar(&f.file, file, "", "limits as azekura budget propose prints them")
+	f.addSurge(cmd)
+}
+
+func (f *budgetFlags) addSurge(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.kind, "kind", "office", "of a surge: staff, device, office or purpose")
+	cmd.Flags().StringVar(&f.extra.ID, "id", "", "of a surge: whose budget")
+	cmd.Flags().Int64Var(&f.extra.Percent, "percent", 200, "of a surge: of what it is otherwise, at most 500")
+	cmd.Flags().DurationVar(&f.lasts, "until", 24*time.Hour, "of a surge: how long from now, at most 336h")
+}
+
+func (f *budgetFlags) surge() *budget.Extra {
+	f.extra.Kind, f.extra.Until = budget.Kind(f.kind), time.Now().Add(f.lasts).UTC().Truncate(time.Second)
+	return &f.extra
+}
+
+func (f *budgetFlags) limits() (list []budget.Limit, err error) {
+	raw, err := os.ReadFile(f.file)
+	if err == nil {
+		err = json.Unmarshal(raw, &list)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the limits: %w", err)
+	}
+	return list, nil
+}
+
 // budgetChangeCommand is set or surge: both take two people.
 func (a *app) budgetChangeCommand(surge bool) *cobra.Command {
 	d := decision{}
 	in := api.NewBudget{}
-	x := budget.Extra{}
-	var kind, file string
-	var lasts time.Duration
+	var f budgetFlags
 	cmd := &cobra.Command{Use: "set --file LIMITS --why TEXT --propose FILE | --approved FILE", Short: "Set limits, by two people", Args: cobra.NoArgs}
 	if surge {
 		cmd.Use, cmd.Short = "surge --kind office --id ID --percent 300 --until 48h --why TEXT --propose FILE | --approved FILE", "Raise a budget for a while, as for a hotline, by two people"
-		cmd.Flags().StringVar(&kind, "kind", "office", "staff, device, office or purpose")
-		cmd.Flags().StringVar(&x.ID, "id", "", "whose budget")
-		cmd.Flags().Int64Var(&x.Percent, "percent", 200, "of what it is otherwise, at most 500")
-		cmd.Flags().DurationVar(&lasts, "until", 24*time.Hour, "how long from now, at most 336h")
+		f.addSurge(cmd)
 	} else {
-		cmd.Flags().StringVar(&file, "file", "", "limits as azekura budget propose prints them")
+		cmd.Flags().StringVar(&f.file, "file", "", "limits as azekura budget propose prints them")
 	}
 	cmd.Flags().StringVar(&in.Why, "why", "", "the reason, one line")
 	d.flags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if d.propose == "" && d.approved == "" {
 			return errDecide
 		}
 		if surge {
-			x.Kind, x.Until = budget.Kind(kind), time.Now().Add(lasts).UTC().Truncate(time.Second)
-			in.Surge = &x
+			in.Surge = f.surge()
 		} else if d.propose != "" {
-			raw, err := os.ReadFile(file)
-			if err == nil {
-				err = json.Unmarshal(raw, &in.Limits)
-			}
-			if err != nil {
-				return fmt.Errorf("read the limits: %w", err)
+			if in.Limits, err = f.limits(); err != nil {
+				return err
 			}
 		}
 		in.By, in.Hours = d.by, max(1, int64(d.life/time.Hour))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"azekura/access"
 	"azekura/api"
 	"azekura/approval/desk"
 
@@ -24,13 +25,15 @@ func (a *app) proposalCommand() *cobra.Command {
 submitted in the proposer's session. Another staff member, at another device, takes
 it with proposal show -o FILE, signs it with azekura approve and another approver's
 key, and submits it in a session of their own. Then the command that it is for
-carries it out, once, with --proposal ID.
+carries it out, once, with --proposal ID; a release or a change of budgets is carried
+out by one of the two, with proposal carry ID.
 
 Every step is an event of the audit log. The approvers are enrolled with azekura
 approver add, and struck off with azekura approver remove.`,
 	}
 	cmd.AddCommand(a.draftCommand(), a.submitCommand(), a.proposalsCommand(), a.showProposalCommand(),
-		a.endProposalCommand("withdraw", "Take back what you proposed"), a.endProposalCommand("refuse", "End another's proposal"))
+		a.stepCommand("withdraw", "Take back what you proposed"), a.stepCommand("refuse", "End another's proposal"),
+		a.stepCommand("carry", "Carry out a release or a change of budgets that two approved, as one of the two"))
 	return cmd
 }
 
@@ -38,14 +41,21 @@ func (a *app) draftCommand() *cobra.Command {
 	var r api.NewProposal
 	var out string
 	var life time.Duration
+	var of targetFlags
+	var changes budgetFlags
 	cmd := &cobra.Command{
 		Use: "draft KIND -o FILE", Short: "Write a proposal, for its proposer to sign", Args: cobra.ExactArgs(1),
 		Long: `draft writes the proposal of an act on the state of things now. The kinds are
 rotate-root, rotate-data and rotate-index (a change of a key), shred (--participant,
---purpose, --case), leak-index (--purpose, --case) approver and
-approver-remove (--approver).`,
+--purpose, --case), leak-index (--purpose, --case), approver and approver-remove
+(--approver), release of what is contained (--device, --staff, --office, --session or
+--all, and --why) and budget (--limits, or for a surge --kind, --id, --percent and
+--until; and --why).`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Kind, r.Hours = args[0], int64(life/time.Hour)
+			if err := draftMore(&r, &of, &changes); err != nil {
+				return err
+			}
 			return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 				var made api.ProposalFile
 				if err := c.Do(ctx, http.MethodPost, "/v1/proposals/draft", r, &made); err != nil {
@@ -62,10 +72,32 @@ approver-remove (--approver).`,
 	f.StringVar(&r.Participant, "participant", "", "the participant's id")
 	f.StringVar(&r.Purpose, "purpose", "", "the purpose")
 	f.StringVar(&r.Case, "case", "", "the case's code")
+	f.StringVar(&r.Why, "why", "", "of release and budget: the reason, one line without personal data")
+	of.add(cmd)
+	changes.add(cmd, "limits")
 	f.DurationVar(&life, "for", 7*24*time.Hour, "how long it may wait, in whole hours")
 	_ = cmd.MarkFlagRequired("output") // the flag exists
 	a.tokenFlag(cmd)
 	return cmd
+}
+
+// draftMore adds what a release or a change of budgets names.
+func draftMore(r *api.NewProposal, of *targetFlags, changes *budgetFlags) error {
+	switch r.Kind {
+	case access.KindRelease:
+		t, err := of.target()
+		r.Target = &t
+		return err
+	case "budget":
+		if changes.file == "" {
+			r.Surge = changes.surge()
+			return nil
+		}
+		var err error
+		r.Limits, err = changes.limits()
+		return err
+	}
+	return nil
 }
 
 func (a *app) submitCommand() *cobra.Command {
@@ -141,7 +173,7 @@ func (a *app) showProposalCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) endProposalCommand(how, short string) *cobra.Command {
+func (a *app) stepCommand(how, short string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: how + " ID", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

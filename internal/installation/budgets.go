@@ -12,6 +12,7 @@ import (
 	"azekura/access"
 	"azekura/access/budget"
 	"azekura/approval"
+	"azekura/approval/desk"
 	"azekura/auditlog"
 	"azekura/gate/canary"
 	"azekura/incident/rules"
@@ -39,23 +40,30 @@ type BudgetChange struct {
 	Why    string         `json:"why"`
 }
 
-func (c BudgetChange) words() string {
-	text := "The budgets at " + c.Log + " are changed.\n"
+// Kind is that of its proposal.
+func (c BudgetChange) Kind() string { return kindBudget }
+
+// Words are what they read.
+func (c BudgetChange) Words() string {
+	english, japanese := "The budgets at "+c.Log+" are changed.\n", c.Log+" の開封予算を変更します。\n"
 	for _, l := range c.Limits {
 		who := strings.TrimSpace(strings.Join([]string{string(l.Kind), l.ID, l.Role}, " "))
 		for w, m := range l.Max {
-			text += fmt.Sprintf("Each %s may open in %s: %s participants, %s points of fields.\n", who, budget.Names[w], amount(m.Persons), amount(m.Points))
+			english += fmt.Sprintf("Each %s may open in %s: %s participants, %s points of fields.\n", who, budget.Names[w], amount(m.Persons, "any number of"), amount(m.Points, "any number of"))
+			japanese += fmt.Sprintf("%s ごとの %s の上限：被保険者 %s 人、項目点数 %s 点。\n", who, budget.Names[w], amount(m.Persons, "無制限"), amount(m.Points, "無制限"))
 		}
 	}
 	if x := c.Surge; x != nil {
-		text += fmt.Sprintf("Until %s the budget of %s is %d %% of what it is otherwise.\n", x.Until.UTC().Format(time.RFC3339), x.Subject, x.Percent)
+		until := x.Until.UTC().Format(time.RFC3339)
+		english += fmt.Sprintf("Until %s the budget of %s is %d %% of what it is otherwise.\n", until, x.Subject, x.Percent)
+		japanese += fmt.Sprintf("%s まで、%s の予算を通常の %d %% とします。\n", until, x.Subject, x.Percent)
 	}
-	return text + "Reason: " + c.Why + "\n"
+	return english + "Reason: " + c.Why + "\n" + japanese + "理由：" + c.Why + "\n"
 }
 
-func amount(n int64) string {
+func amount(n int64, endless string) string {
 	if n < 0 {
-		return "any number of"
+		return endless
 	}
 	return strconv.FormatInt(n, 10)
 }
@@ -97,25 +105,34 @@ func (i *Installation) ProposeBudget(c BudgetChange, by string, life time.Durati
 		return nil, err
 	}
 	size, _ := i.Signer.Head()
-	p, err := approval.New(kindBudget, i.Config.Origin, size, by, c.words(), c, time.Now(), life)
+	p, err := approval.Propose(c, i.Config.Origin, size, by, time.Now(), life)
 	if err != nil {
 		return nil, err
 	}
 	return p.Text(), nil
 }
 
-// ChangeBudget changes budgets, as two people approved it.
-func (i *Installation) ChangeBudget(ctx context.Context, file []byte) (BudgetChange, error) {
+// ChangeBudget changes budgets, as two people approved it with a file.
+func (i *Installation) ChangeBudget(ctx context.Context, file []byte) (c BudgetChange, err error) {
+	may := func(a approval.Approved) error {
+		return a.For(kindBudget, i.Config.Origin, approval.AnySize, &c, func() (string, error) { return c.Words(), c.check(i.Log.Now()) })
+	}
+	err = i.Desk.CarryFile(ctx, file, may, func(ctx context.Context, a approval.Approved) error { return i.putBudget(ctx, c, a) })
+	return c, err
+}
+
+func (i *Installation) changeBudgetBy(ctx context.Context, item desk.Item) error {
 	var c BudgetChange
-	defer i.people.Hold()()
-	a, err := i.people.Check(file, time.Now())
-	if err != nil {
-		return c, err
+	if err := bodyOf(item, &c); err != nil {
+		return err
 	}
-	err = a.For(kindBudget, i.Config.Origin, approval.AnySize, &c, func() (string, error) { return c.words(), c.check(i.Log.Now()) })
-	if err != nil {
-		return c, err
+	if err := c.check(i.Log.Now()); err != nil {
+		return fmt.Errorf("%w: %w", desk.ErrRefused, err)
 	}
+	return i.Desk.Carry(ctx, item.ID, c, func(ctx context.Context, a approval.Approved) error { return i.putBudget(ctx, c, a) })
+}
+
+func (i *Installation) putBudget(ctx context.Context, c BudgetChange, a approval.Approved) error {
 	by := strings.Join(a.By(), ", ")
 	event := budget.LimitsEvent(c.Limits, by, c.Why, a.Note())
 	if c.Surge != nil {
@@ -123,8 +140,8 @@ func (i *Installation) ChangeBudget(ctx context.Context, file []byte) (BudgetCha
 		x.By, x.Why, x.Approval = by, c.Why, a.Note()
 		event = budget.ExtraEvent(x)
 	}
-	_, err = i.Log.RecordOne(ctx, event)
-	return c, err
+	_, err := i.Log.RecordOne(ctx, event)
+	return err
 }
 
 // MaxExtra is the longest that a supervisor may add to a budget.

@@ -61,6 +61,9 @@ type Draft struct {
 	Participant string // of shred
 	Purpose     string // of shred and leak-index
 	Case        string
+	Target      *access.Target // of release
+	Budget      *BudgetChange  // of budget
+	Why         string         // of release and budget
 	By          string
 	Life        time.Duration
 }
@@ -87,7 +90,20 @@ func (i *Installation) draft(ctx context.Context, r Draft) (approval.Act, error)
 	if changes == (r.Approver == "") || changes && r.Participant+r.Purpose+r.Case != "" {
 		return nil, fmt.Errorf("%w: a change of the approvers names the approver, and nothing else does; nor does it name a participant, purpose or case", ErrDraft)
 	}
+	release, budget := r.Kind == access.KindRelease, r.Kind == kindBudget
+	if release != (r.Target != nil) || budget != (r.Budget != nil) || (release || budget) == (r.Why == "") || (release || budget) && r.Participant+r.Purpose+r.Case != "" {
+		return nil, fmt.Errorf("%w: a release names what is contained and why, a change of budgets the limits or the surge and why, and nothing else does", ErrDraft)
+	}
 	switch r.Kind {
+	case access.KindRelease:
+		return i.Access.ProposeRelease(i.Config.Origin, *r.Target, r.Why)
+	case kindBudget:
+		c := *r.Budget
+		c.Log, c.Why = i.Config.Origin, r.Why
+		if err := c.check(i.Log.Now()); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDraft, err)
+		}
+		return c, nil
 	case kindStrike:
 		return striking(&i.people, i.Config.Origin, r.Approver)
 	case kindApprover:
@@ -110,7 +126,7 @@ func (i *Installation) draft(ctx context.Context, r Draft) (approval.Act, error)
 		}
 		return leakIndex{r.Purpose, r.Case}, nil
 	}
-	return nil, fmt.Errorf("%w: the kinds are rotate-root, rotate-data, rotate-index, shred, leak-index, approver and approver-remove", ErrDraft)
+	return nil, fmt.Errorf("%w: the kinds are rotate-root, rotate-data, rotate-index, shred, leak-index, approver, approver-remove, release and budget", ErrDraft)
 }
 
 func (i *Installation) rotating(ctx context.Context, key string) (rotateKey, error) {
@@ -127,6 +143,9 @@ func (i *Installation) rotating(ctx context.Context, key string) (rotateKey, err
 	return rotateKey{}, fmt.Errorf("%w: the keys are root, data and index", ErrDraft)
 }
 
+// oneDecides tells whether one person may decide what takes two.
+func (i *Installation) oneDecides() bool { return i.Config.MadeUp && !i.people.Enough() }
+
 // decided does what takes two people: by the proposal that they approved. On an
 // installation of made-up people where fewer than two approvers are enrolled, one
 // person does it; anywhere else it is refused.
@@ -136,7 +155,7 @@ func (i *Installation) decided(ctx context.Context, proposal string, act approva
 		return i.Desk.Carry(ctx, proposal, act, do)
 	case i.people.Enough():
 		return fmt.Errorf("%w: azekura proposal draft %s begins one, and --proposal names it once another has consented", approval.ErrNotApproved, act.Kind())
-	case i.Config.MadeUp:
+	case i.oneDecides():
 		return do(context.WithoutCancel(ctx), approval.Approved{})
 	}
 	return fmt.Errorf("%w, and fewer than two approvers are enrolled: stop the server, then azekura approver new and azekura approver add, for two people", approval.ErrNotApproved)

@@ -448,6 +448,7 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	}
 	i.keepCases()
 	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Cases, i.Register)
+	i.Gate.LetOneDecide(i.oneDecides)
 	i.onClose(func() error { i.Gate.Close(); return nil })
 	if err := i.startRotator(ctx, keys, wrapper); err != nil {
 		return err
