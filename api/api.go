@@ -27,6 +27,7 @@ import (
 	"azekura/access"
 	"azekura/access/budget"
 	"azekura/access/device"
+	"azekura/access/policy"
 	"azekura/access/signin"
 	"azekura/approval"
 	"azekura/approval/desk"
@@ -125,6 +126,7 @@ func (s *Server) Operator() http.Handler {
 	s.addContain(api)
 	s.addAlarms(api)
 	s.addBudget(api)
+	s.addPolicies(api)
 	s.addKeys(api)
 	s.addApprovers(api)
 	s.addReports(api)
@@ -210,6 +212,7 @@ var statuses = []struct {
 	{desk.ErrNotFound, http.StatusNotFound},
 	{desk.ErrRefused, http.StatusConflict},
 	{approval.ErrNotApproved, http.StatusForbidden},
+	{policy.ErrInvalid, http.StatusUnprocessableEntity},
 	{installation.ErrDraft, http.StatusUnprocessableEntity},
 	{installation.ErrApprover, http.StatusUnprocessableEntity},
 	{errOperator, http.StatusUnprocessableEntity},

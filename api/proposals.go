@@ -18,7 +18,7 @@ const maxProposal = 64 << 10
 
 // NewProposal asks for a proposal's text.
 type NewProposal struct {
-	Kind        string         `json:"kind" enum:"rotate-root,rotate-data,rotate-index,shred,leak-index,approver,approver-remove,release,budget"`
+	Kind        string         `json:"kind" enum:"rotate-root,rotate-data,rotate-index,shred,leak-index,policy,approver,approver-remove,release,budget"`
 	Approver    string         `json:"approver,omitempty" maxLength:"256" doc:"of approver: the public key; of approver-remove: it, or the name"`
 	Participant string         `json:"participant,omitempty" maxLength:"36" doc:"of shred: the participant's id"`
 	Purpose     string         `json:"purpose,omitempty" maxLength:"32" doc:"of shred and leak-index"`
@@ -27,6 +27,7 @@ type NewProposal struct {
 	Limits      []budget.Limit `json:"limits,omitempty" maxItems:"100" doc:"of budget: the limits, or"`
 	Surge       *budget.Extra  `json:"surge,omitempty" doc:"of budget: the surge"`
 	Why         string         `json:"why,omitempty" maxLength:"200" doc:"of release and budget, without personal data"`
+	Text        string         `json:"text,omitempty" maxLength:"12288" doc:"of policy: the text"`
 	Hours       int64          `json:"hours" minimum:"1" maximum:"336" doc:"how long it may wait"`
 }
 
@@ -46,7 +47,17 @@ type proposalByID struct {
 }
 
 func (s *Server) addProposals(api huma.API) {
-	post(s, api, "/v1/proposals/draft", "draft-proposal", "The text of a proposal, to be signed", true, s.draftProposal)
+	draft := huma.Operation{OperationID: "draft-proposal", Method: "POST", Path: "/v1/proposals/draft", MaxBodyBytes: maxProposal,
+		Summary: "The text of a proposal, to be signed", Security: []map[string][]string{{"session": {}}}}
+	huma.Register(api, draft, func(ctx context.Context, in *staffInput[NewProposal]) (*body[ProposalFile], error) {
+		ctx, cancel := context.WithTimeout(ctx, maxWait)
+		defer cancel()
+		out, err := s.draftProposal(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
 	get(s, api, "/v1/proposals", "list-proposals", "The proposals that wait, and what became of others", true, func(ctx context.Context, in *struct{ Auth }) (*body[Proposals], error) {
 		if _, err := s.session(ctx, in.Auth); err != nil {
 			return nil, err
@@ -107,7 +118,7 @@ func (s *Server) draftProposal(ctx context.Context, in *staffInput[NewProposal])
 	if r.Limits != nil || r.Surge != nil {
 		change = &installation.BudgetChange{Limits: r.Limits, Surge: r.Surge}
 	}
-	file, err := s.inst.Propose(ctx, installation.Draft{Target: r.Target, Budget: change, Why: r.Why, Kind: r.Kind, Approver: r.Approver, Participant: r.Participant, Purpose: r.Purpose, Case: r.Case,
+	file, err := s.inst.Propose(ctx, installation.Draft{Target: r.Target, Budget: change, Why: r.Why, Kind: r.Kind, Approver: r.Approver, Participant: r.Participant, Purpose: r.Purpose, Case: r.Case, Text: r.Text,
 		By: session.Staff(), Life: time.Duration(r.Hours) * time.Hour})
 	return &body[ProposalFile]{ProposalFile{string(file)}}, err
 }

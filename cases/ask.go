@@ -43,6 +43,7 @@ func refuse(reason, words string, args ...any) error {
 type Ground struct {
 	no     int64
 	Kind   Kind
+	Office string // the case's
 	free   bool
 	people []person
 	more   bool // whether the case may check somebody whom it hasn't yet
@@ -92,7 +93,7 @@ func (r *Room) Ask(s access.Session, code, purpose string) (Ground, error) {
 	if !slices.Contains(info.purposes, purpose) {
 		return Ground{}, refuse("kind", "a %s is no reason for the purpose %s; it is for %v", info.name, purpose, info.purposes)
 	}
-	return Ground{no: no, Kind: f.Kind, free: f.free(), people: slices.Clone(f.People), more: len(f.People) < maxPeople}, nil
+	return Ground{no: no, Kind: f.Kind, Office: f.Office, free: f.free(), people: slices.Clone(f.People), more: len(f.People) < maxPeople}, nil
 }
 
 // mayUse refuses a case that isn't there, isn't open, or is somebody else's.
@@ -252,3 +253,18 @@ func (r *Room) takenBack(no int64) (*file, error) {
 
 // Counts tells whether a field counts towards identification.
 func Counts(f field.Field) bool { return counted.Has(f) }
+
+// Stands tells how a case stands that isn't closed, to who has been let touch it.
+func (r *Room) Stands(code string) (Info, error) {
+	no, err := parseCode(code)
+	if err != nil {
+		return Info{}, err
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	f := r.state.files[no]
+	if f == nil {
+		return Info{}, ErrNotFound
+	}
+	return f.info(), nil
+}

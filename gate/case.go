@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"azekura/access"
+	"azekura/access/policy"
 	"azekura/auditlog"
 	"azekura/cases"
 
@@ -26,15 +27,19 @@ func suits(on cases.Ground, action auditlog.Action) error {
 	return nil
 }
 
-// about asks the case about the participant whom a request names.
-func (g *Gate) about(ctx context.Context, event auditlog.Event, on cases.Ground, id uuid.UUID) error {
+// about asks the case, and then the policies, about the participant whom a request
+// names.
+func (g *Gate) about(ctx context.Context, event auditlog.Event, on ground, id uuid.UUID) error {
 	var err error
 	if event.Action == auditlog.Check {
 		err = on.MayCheck(id)
 	} else {
 		err = on.MayOpen(id, event.Purpose)
 	}
-	return g.denied(ctx, event, err)
+	if err != nil {
+		return g.denied(ctx, event, err)
+	}
+	return g.permitted(ctx, event, on, id)
 }
 
 // denied records what a case refused before it is told. It doesn't say about whom:
@@ -55,13 +60,13 @@ func (g *Gate) denied(ctx context.Context, event auditlog.Event, why error) erro
 	return fmt.Errorf("%w: %s", ErrDenied, refusal.Words)
 }
 
-// still refuses what was decided under a session or a case that isn't what it was:
-// between the decision and the receipt somebody may have closed it.
-func (g *Gate) still(s access.Session, event auditlog.Event) error {
+// still refuses what was decided under a session, a case or policies that aren't what
+// they were: between the decision and the receipt somebody may have changed them.
+func (g *Gate) still(s access.Session, event auditlog.Event, under *policy.Text) error {
 	if err := g.access.Still(s); err != nil {
 		return err
 	}
-	if err := g.cases.Still(event.Case, s.Staff()); err != nil {
+	if err := errors.Join(g.cases.Still(event.Case, s.Staff()), g.policies.Still(under)); err != nil {
 		return fmt.Errorf("%w: %w", ErrDenied, err)
 	}
 	return nil

@@ -35,7 +35,7 @@ func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (boo
 	if err != nil {
 		return false, err
 	}
-	done, err := g.cases.Try(on, s, p.Key.ID)
+	done, err := g.cases.Try(on.Ground, s, p.Key.ID)
 	if err != nil {
 		return false, g.denied(ctx, event, err)
 	}
@@ -56,7 +56,7 @@ func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (boo
 	if err := g.cases.Answered(ctx, event); err != nil {
 		return false, err
 	}
-	if err := g.still(s, event); err != nil {
+	if err := g.still(s, event, on.under); err != nil {
 		return false, err
 	}
 	return yes, nil

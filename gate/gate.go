@@ -7,7 +7,8 @@
 // receipt, and only then the envelope. It promises that nothing leaves unlogged:
 // the opener wants the receipt. What a failure to log refuses, stays refused.
 // decide asks for a live session of a role that may open, a purpose and a case; the
-// case says whether it is a reason for that, and about whom (package cases).
+// case says whether it is a reason for that, and about whom (package cases); then the
+// policies in force, if any were set, whether that may be now (package access/policy).
 package gate
 
 import (
@@ -19,6 +20,7 @@ import (
 	"strings"
 
 	"azekura/access"
+	"azekura/access/policy"
 	"azekura/auditlog"
 	"azekura/cases"
 	"azekura/gate/canary"
@@ -61,12 +63,13 @@ type Gate struct {
 	alone func() bool
 
 	canaries canary.Marks
+	policies *policy.InForce
 }
 
 // New puts the gate before a register.
-func New(d db.DB, ring *keyring.Ring, log *auditlog.Log, dir *access.Directory, room *cases.Room, store *register.Store) *Gate {
+func New(d db.DB, ring *keyring.Ring, log *auditlog.Log, dir *access.Directory, room *cases.Room, policies *policy.InForce, store *register.Store) *Gate {
 	g := &Gate{store: store, log: log, access: dir, cases: room, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store),
-		canaries: canary.New(ring)}
+		canaries: canary.New(ring), policies: policies}
 	store.DisplaceBy(g.displace)
 	return g
 }
@@ -171,7 +174,7 @@ func (g *Gate) open(ctx context.Context, s access.Session, event auditlog.Event,
 		return opened{}, err
 	}
 	// Between the decision and here the session may have been contained.
-	if err := g.still(s, event); err != nil {
+	if err := g.still(s, event, p.under); err != nil {
 		return opened{}, err
 	}
 	if err := g.unseal(ctx, o.receipt, p.Key, o.list); err != nil {
@@ -208,10 +211,12 @@ func (g *Gate) withKey(ctx context.Context, key keyring.DataKey, open func(keyri
 	return err
 }
 
-// person is a participant and the ref by which a request found them, or "".
+// person is a participant, the ref by which a request found them, or "", and the
+// policies that let it.
 type person struct {
 	*register.Sealed
-	by string
+	by    string
+	under *policy.Text
 }
 
 // isMeant refuses a participant whom the index finds by a ref that was never
@@ -244,7 +249,7 @@ func (g *Gate) isMeant(ctx context.Context, receipt auditlog.Receipt, p person) 
 
 // one finds the participant that a request names, if its case lets it. A miss by ref
 // is an event: it tells the asker that nobody has that ref.
-func (g *Gate) one(ctx context.Context, event auditlog.Event, on cases.Ground, who Who) (person, error) {
+func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who) (person, error) {
 	id, by := who.Participant, ""
 	if id == (uuid.UUID{}) {
 		form, err := value.QueryForm(value.KindRef, who.Ref, "", g.log.Now())
@@ -283,7 +288,7 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, on cases.Ground, w
 		}
 		return person{}, keyring.ErrShredded
 	}
-	return person{p, by}, nil
+	return person{p, by, on.under}, nil
 }
 
 // exists records that a participant is, or was, in the register: the least that
@@ -310,10 +315,11 @@ var caseCode = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$`)
 var openers = []string{"caseworker", "supervisor"}
 
 // decide checks the request's form, asks the role and the case, and returns the
-// event with who, on what and why filled in, and what the case said. It is where
-// policies and budgets join. A refusal is recorded before it is told.
-func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Action, fields field.Set, why Why) (auditlog.Event, cases.Ground, error) {
-	var none cases.Ground
+// event with who, on what and why filled in, and what the case said. Of one
+// participant the policies are asked in about, once it is known whom. A refusal is
+// recorded before it is told.
+func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Action, fields field.Set, why Why) (auditlog.Event, ground, error) {
+	var none ground
 	if err := g.form(s, fields, why); err != nil {
 		return auditlog.Event{}, none, err
 	}
@@ -321,14 +327,18 @@ func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Act
 	if err := g.mayOpen(ctx, s, event); err != nil {
 		return auditlog.Event{}, none, err
 	}
-	on, err := g.cases.Ask(s, why.Case, why.Purpose)
+	of, err := g.cases.Ask(s, why.Case, why.Purpose)
 	if err == nil {
-		err = suits(on, action)
+		err = suits(of, action)
 	}
 	if err != nil {
 		return auditlog.Event{}, none, g.denied(ctx, event, err)
 	}
-	return event, on, nil
+	on := ground{Ground: of, under: g.policies.Now(), office: s.Office(), fields: fields}
+	if action == auditlog.Search || action == auditlog.Set { // of nobody in particular
+		err = g.permitted(ctx, event, on, uuid.UUID{})
+	}
+	return event, on, err
 }
 
 // mayOpen asks for a touch where the session is on step-up, and for a role that opens.

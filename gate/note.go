@@ -78,7 +78,11 @@ func (g *Gate) ReadNotes(ctx context.Context, b cases.By, code string) ([]cases.
 	if err := g.mayOpen(ctx, b.Session, event); err != nil {
 		return nil, err
 	}
+	under := g.policies.Now()
 	found, err := g.cases.SealedNotes(ctx, b, code)
+	if err == nil {
+		err = g.notesPermitted(ctx, b.Session, event, under)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +96,7 @@ func (g *Gate) ReadNotes(ctx context.Context, b cases.By, code string) ([]cases.
 		if err != nil {
 			return nil, err
 		}
-		if err := g.access.Still(b.Session); err != nil {
+		if err := errors.Join(g.access.Still(b.Session), g.policies.Still(under)); err != nil {
 			return nil, err
 		}
 		for _, n := range list {

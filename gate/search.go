@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"azekura/access"
+	"azekura/access/policy"
 	"azekura/auditlog"
 	"azekura/keyring"
 	"azekura/keyring/opening"
@@ -42,7 +43,7 @@ var maskFields = field.SetOf(field.Name, field.Birth, field.Address)
 // births compares the birth before, inside the gate: who is found and not meant isn't
 // shown, and no answer tells that they are there.
 func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([]Candidate, error) {
-	event, _, err := g.decide(ctx, s, auditlog.Search, maskFields, r.Why)
+	event, on, err := g.decide(ctx, s, auditlog.Search, maskFields, r.Why)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 		return nil, err
 	}
 	if birth != "" && len(ids) <= MaxCandidates {
-		if ids, err = g.born(ctx, s, event, r.By, ids, found, birth); err != nil {
+		if ids, err = g.born(ctx, s, event, on.under, r.By, ids, found, birth); err != nil {
 			return nil, err
 		}
 	}
@@ -80,7 +81,7 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	if len(ids) > MaxCandidates {
 		return nil, ErrTooMany
 	}
-	if err := g.still(s, event); err != nil {
+	if err := g.still(s, event, on.under); err != nil {
 		return nil, err
 	}
 	candidates := make([]Candidate, 0, len(shown)-1)
@@ -117,7 +118,7 @@ func (g *Gate) question(r SearchRequest) (form value.Form, birth string, err err
 // born keeps whom the index found and who was born then. That somebody's birth is
 // compared is an event that names them: it tells the asker nothing, and it is how the
 // log sees who counts through refs.
-func (g *Gate) born(ctx context.Context, s access.Session, search auditlog.Event, by value.Kind, ids []uuid.UUID, found map[uuid.UUID]*register.Sealed, birth string) (meant []uuid.UUID, err error) {
+func (g *Gate) born(ctx context.Context, s access.Session, search auditlog.Event, under *policy.Text, by value.Kind, ids []uuid.UUID, found map[uuid.UUID]*register.Sealed, birth string) (meant []uuid.UUID, err error) {
 	search.Outcome, search.Detail = "asked", fmt.Appendf(nil, `{"by":"%s"}`, by)
 	var events []auditlog.Event
 	var named []*register.Sealed
@@ -135,7 +136,7 @@ func (g *Gate) born(ctx context.Context, s access.Session, search auditlog.Event
 	if err != nil {
 		return nil, err
 	}
-	if err := g.still(s, search); err != nil {
+	if err := g.still(s, search, under); err != nil {
 		return nil, err
 	}
 	for i, p := range named {

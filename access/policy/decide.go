@@ -128,13 +128,22 @@ type change struct {
 // kinds are the kinds that a case may be of.
 var kinds = []string{"call", "visit", "letter", "application", "death", "merge", "representative", "review"}
 
+// maxAsked bounds what a refusal costs: how many policies are evaluated to find what
+// is missing. Long texts hear of single things only, or of the first of them.
+const maxAsked = 1000
+
 // nearest asks again with one thing as it might have been, and, where no single one
 // suffices, with two. It tells what the policies answered to that and guesses nothing.
 func (s *Set) nearest(r Request) (missing []Missing) {
+	left := maxAsked / len(s.words)
+	allowed := func(r Request) bool {
+		left--
+		return left >= 0 && s.ask(r).Allowed
+	}
 	all := r.changes()
 	for _, c := range all {
 		with := r
-		if c.with(&with); s.ask(with).Allowed {
+		if c.with(&with); allowed(with) {
 			missing = append(missing, c.Missing)
 		}
 	}
@@ -149,7 +158,7 @@ func (s *Set) nearest(r Request) (missing []Missing) {
 			a.with(&both)
 			b.with(&both)
 			// Two that set the same thing aren't a pair: the second is alone.
-			if both.key() != one.key() && both.key() != other.key() && s.ask(both).Allowed {
+			if both.key() != one.key() && both.key() != other.key() && allowed(both) {
 				missing = append(missing, Missing{En: a.En + ", and " + b.En, Ja: a.Ja + "、および" + b.Ja})
 			}
 		}

@@ -3,7 +3,8 @@
 // against the schema, each policy with an id and words in both languages. A policy
 // that fails while it is evaluated refuses.
 //
-// It doesn't yet stand before the gate, and doesn't keep which text is in force.
+// Which text is in force the log says: an event of authority holds it whole, as two
+// people signed it. Before the first such event no policy is asked (see InForce).
 package policy
 
 import (
@@ -13,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"sync"
@@ -29,14 +31,15 @@ var schemaText []byte
 //go:embed strict.cedar
 var strictText []byte
 
-// Strict is the text of a new installation's policies.
+// Strict is the text that is shipped: an agency's own begins with it.
 func Strict() []byte { return bytes.Clone(strictText) }
 
 // The bounds of a text.
 const (
-	MaxText     = 256 << 10
+	MaxText     = 64 << 10
 	MaxPolicies = 200
 	maxDepth    = 64
+	maxChain    = 16 // dots in a row: the time that a check of a has b.c.d takes grows with the third power
 )
 
 // ErrInvalid is a text that doesn't load.
@@ -58,6 +61,9 @@ type Set struct {
 	set   *cedar.PolicySet
 	words map[cedar.PolicyID]Words
 
+	holidays map[string]bool
+	tests    []test
+
 	mu   sync.Mutex
 	seen map[key]Decision
 }
@@ -71,7 +77,7 @@ func Load(text []byte) (*Set, error) {
 	case len(text) > MaxText:
 		return nil, fmt.Errorf("%w: the text is longer than %d bytes", ErrInvalid, MaxText)
 	case tooDeep(text):
-		return nil, fmt.Errorf("%w: brackets or operators stand more than %d deep", ErrInvalid, maxDepth)
+		return nil, fmt.Errorf("%w: brackets or operators stand more than %d deep, or names in a row more than %d", ErrInvalid, maxDepth, maxChain)
 	}
 	list, err := cedar.NewPolicyListFromBytes("policies", text)
 	if err != nil {
@@ -86,14 +92,19 @@ func Load(text []byte) (*Set, error) {
 	}
 	a, b := sha256.Sum256(schemaText), sha256.Sum256(text)
 	whole := sha256.Sum256(append(a[:], b[:]...))
-	s := &Set{hash: hex.EncodeToString(whole[:]), set: cedar.NewPolicySet(), words: map[cedar.PolicyID]Words{}, seen: map[key]Decision{}}
+	s := &Set{hash: hex.EncodeToString(whole[:]), set: cedar.NewPolicySet(), words: map[cedar.PolicyID]Words{}, holidays: map[string]bool{}, seen: map[key]Decision{}}
 	for _, p := range list {
 		if err := s.add(v, p); err != nil {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, p.Position().Line, err)
 		}
 	}
+	if err := s.read(text); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
+
+func id(name string) cedar.PolicyID { return cedar.PolicyID(name) }
 
 func validator() (*validate.Validator, error) {
 	var sc schema.Schema
@@ -126,11 +137,18 @@ func (s *Set) add(v *validate.Validator, p *cedar.Policy) error {
 	return nil
 }
 
-// tooDeep bounds what the parser would recurse into: brackets, and runs of ! and -.
+// tooDeep bounds what the parser would recurse into, brackets and runs of ! and -, and
+// what it unfolds, a.b.c.
 // It counts within strings and comments too, which refuses more than it must.
 func tooDeep(text []byte) bool {
-	depth, run := 0, 0
+	depth, run, chain := 0, 0, 0
 	for _, c := range text {
+		switch {
+		case c == '.':
+			chain++
+		case c != '_' && c != ' ' && c != '\t' && c != '\n' && c != '\r' && (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9'):
+			chain = 0
+		}
 		switch c {
 		case '(', '[', '{':
 			depth++
@@ -144,7 +162,7 @@ func tooDeep(text []byte) bool {
 		default:
 			run = 0
 		}
-		if depth > maxDepth || run > maxDepth {
+		if depth > maxDepth || run > maxDepth || chain > maxChain {
 			return true
 		}
 	}
@@ -159,3 +177,6 @@ func (s *Set) sorted(ids []cedar.PolicyID) (words []Words) {
 	}
 	return words
 }
+
+// Words say what each policy means, in the order of their ids.
+func (s *Set) Words() []Words { return s.sorted(slices.Collect(maps.Keys(s.words))) }

@@ -3,13 +3,108 @@ package policy
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func good() Request {
-	return Request{Role: "caseworker", Office: "tokyo", Action: "read", Purpose: "enquiry", Fields: []string{"name"}, Case: true,
-		Kind: "call", State: "open", Assigned: true, Level: 1, CaseOffice: "tokyo", Minute: 600, Workday: true}
+	r := Usual()
+	r.Office, r.CaseOffice = "tokyo", "tokyo"
+	return r
+}
+
+// TestStrictsOwn: the shipped text fits, and each of its own tests can fail.
+func TestStrictsOwn(t *testing.T) {
+	set, err := Fit(Strict())
+	if err != nil || set.Tests() < 15 {
+		t.Fatal(err)
+	}
+	for n := range set.tests {
+		set.tests[n].allow = !set.tests[n].allow
+	}
+	if failed := set.Test(); len(failed) != set.Tests() {
+		t.Errorf("%d of %d tests fail when each is turned round", len(failed), set.Tests())
+	}
+}
+
+// TestClock: a request is of Japan's clock and days, and of the text's own holidays.
+func TestClock(t *testing.T) {
+	set, err := Load(append(Strict(), "//! holiday 2026-11-23 a name\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]Request{
+		"2026-11-19T21:59:59Z": {Minute: 419, Workday: true},
+		"2026-11-19T15:00:00Z": {Minute: 0, Workday: true},
+		"2026-11-20T15:00:00Z": {Minute: 0}, // a Saturday, there
+		"2026-11-22T14:59:00Z": {Minute: 1439},
+		"2026-11-22T15:00:00Z": {Minute: 0}, // the Monday is a holiday
+		"2026-11-23T15:00:00Z": {Minute: 0, Workday: true},
+	} {
+		when, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := set.At(Request{}, when); got.Minute != want.Minute || got.Workday != want.Workday {
+			t.Errorf("%s: minute %d, workday %v", at, got.Minute, got.Workday)
+		}
+	}
+}
+
+// TestFitRefuses: a text that couldn't be set, though it may load.
+func TestFitRefuses(t *testing.T) {
+	text := string(Strict())
+	for name, bad := range map[string]string{
+		"its test fails":     text + "//! refuse: time=10:00\n",
+		"by another policy":  text + "//! refuse night: workday=no\n",
+		"no tests":           text[:strings.Index(text, "//!")] + "\n//\n",
+		"an unknown policy":  text + "//! refuse nobody: time=06:00\n",
+		"an unknown thing":   text + "//! allow: colour=red\n",
+		"a misspelt holiday": text + "//! holiday 23.11.2026\n",
+		"too many holidays":  text + holidays(),
+		"tab":                text + "\t\n",
+		"no end":             text + "//",
+		"long":               text + strings.Repeat("// long\n", MaxInForce/8),
+	} {
+		if _, err := Fit([]byte(bad)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestMissingIsBounded: a long text's refusal asks no more than it may.
+func TestMissingIsBounded(t *testing.T) {
+	var text strings.Builder
+	for n := range MaxPolicies {
+		fmt.Fprintf(&text, "@id(\"p-%d\") @ja(\"a\") @en(\"a\") forbid (principal is Staff, action, resource) when { !context.workday };\n", n)
+	}
+	text.WriteString(`@id("late") @ja("a") @en("a") permit (principal is Staff, action, resource);`)
+	few, err := Load([]byte(strings.Join(strings.SplitAfter(text.String(), "\n")[MaxPolicies-2:], "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := Load([]byte(strings.Join(strings.SplitAfter(text.String(), "\n")[1:], "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := good()
+	r.Workday = false // the last thing that is tried
+	if got := few.Decide(r).Missing; len(got) != 1 {
+		t.Errorf("of three policies %v is missing", got)
+	}
+	if got := many.Decide(r); got.Allowed || len(got.Missing) != 0 {
+		t.Errorf("of %d policies %v is missing, and all were asked", MaxPolicies, got.Missing)
+	}
+}
+
+func holidays() string {
+	var b strings.Builder
+	for n := range maxHolidays + 1 {
+		b.WriteString("//! holiday " + time.Date(2026, 1, 1+n, 0, 0, 0, 0, time.UTC).Format(time.DateOnly) + "\n")
+	}
+	return b.String()
 }
 
 // TestStrict: each row is honest work with one thing other than it should be.
@@ -74,12 +169,12 @@ func TestRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range 2 {
-		for minute := range 1440 {
-			for _, office := range []string{"tokyo", "osaka", "nagoya", "kyoto"} {
+		for minute := 415; minute < 1325; minute++ {
+			for _, purpose := range []string{"enquiry", "change", "visit", "letter", "death"} {
 				r := good()
-				r.Minute, r.CaseOffice = minute, office
-				if got, want := set.Decide(r).Allowed, minute >= 420 && minute < 1320 && office == "tokyo"; got != want {
-					t.Fatalf("round %d, minute %d, office %s: allowed %v", round, minute, office, got)
+				r.Minute, r.Purpose = minute, purpose
+				if got, want := set.Decide(r).Allowed, minute >= 420 && minute < 1320; got != want {
+					t.Fatalf("round %d, minute %d, purpose %s: allowed %v", round, minute, purpose, got)
 				}
 				if len(set.seen) > maxSeen {
 					t.Fatalf("%d are remembered", len(set.seen))
@@ -114,9 +209,23 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// TestChains: a chain of names is refused before anything unfolds it, through spaces
+// and comments' ends too; the longest that isn't gets to the schema.
+func TestChains(t *testing.T) {
+	const head = `@id("a") @ja("あ") @en("a") permit (principal is Staff, action, resource) when { context has case`
+	for link, deep := range map[string]bool{strings.Repeat(".case", maxChain+1): true, strings.Repeat("\n . c_1", maxChain+1): true, strings.Repeat(".case", maxChain): false} {
+		_, err := Load([]byte(head + link + " };"))
+		if !errors.Is(err, ErrInvalid) || strings.Contains(err.Error(), "in a row") != deep {
+			t.Errorf("%.20q: %v", link, err)
+		}
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add(Strict())
 	f.Add([]byte(`@id("a") permit (principal, action, resource) when { !!!!!!!!true };`))
+	f.Add([]byte(`@id("a") @ja("a") @en("a") permit (principal is Staff, action, resource) when { context has case.case.case };`))
+	f.Add([]byte("//! refuse a: kind=none\n//! holiday 2026-11-23\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		set, err := Load(text)
 		if err != nil {
@@ -139,6 +248,23 @@ func BenchmarkDecide(b *testing.B) {
 	for b.Loop() {
 		if !set.Decide(good()).Allowed {
 			b.Fatal("refused")
+		}
+	}
+}
+
+// BenchmarkRefuse is a refusal that isn't remembered, with all that is missing asked
+// for, one and two at a time: the dearest answer.
+func BenchmarkRefuse(b *testing.B) {
+	set, err := Load(Strict())
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := good()
+	r.Role, r.Level, r.Workday, r.State, r.Assigned, r.CaseOffice, r.Minute = "auditor", 0, false, "waiting", false, "osaka", 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if set.ask(r).Allowed || len(set.nearest(r)) > 0 {
+			b.Fatal("allowed")
 		}
 	}
 }

@@ -68,7 +68,7 @@ Start with azekura demo, or make an installation with azekura init.`,
 		dir = "azekura-data"
 	}
 	cmd.PersistentFlags().StringVar(&a.dir, "dir", dir, "the installation's folder (AZEKURA_DIR)")
-	cmd.AddCommand(a.initCommand(), a.migrateCommand(), a.recoverCommand(), a.serveCommand(), a.staffCommand(), a.deviceCommand(), a.sessionCommand(), a.caseCommand(), a.containCommand(), a.allAlarmsCommand(), a.releaseCommand(), a.budgetCommand(), a.canariesCommand(),
+	cmd.AddCommand(a.initCommand(), a.migrateCommand(), a.recoverCommand(), a.serveCommand(), a.staffCommand(), a.deviceCommand(), a.sessionCommand(), a.caseCommand(), a.containCommand(), a.allAlarmsCommand(), a.releaseCommand(), a.budgetCommand(), a.policyCommand(), a.canariesCommand(),
 		a.participantsCommand(), a.searchCommand(), a.checkCommand(), a.readCommand(), a.changeCommand(),
 		a.exposureCommand(), a.leakCommand(), a.verifyCommand(), a.logCommand(), a.keysCommand(), a.witnessCommand(), a.backupCommand(), a.restoreCommand(), a.approverCommand(), a.approveCommand(), a.proposalCommand(), a.populationCommand(), a.demoCommand(), a.drillCommand())
 	for _, sub := range cmd.Commands() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -168,7 +169,7 @@ var held sync.Map
 // is cheap to test: init takes a second on purpose, and so does each command that
 // opens what it made.
 func quickInit(ts *testscript.TestScript, neg bool, args []string) {
-	o := installation.CreateOptions{Passphrase: []byte("an old raft of cypress logs"), WorkFactor: 10}
+	o := installation.CreateOptions{Passphrase: []byte("an old raft of cypress logs"), WorkFactor: 10, MadeUp: slices.Contains(args, "--made-up")}
 	_, err := installation.Create(context.Background(), ts.Getenv("AZEKURA_DIR"), o)
 	ts.Check(err)
 }

@@ -50,7 +50,7 @@ rotate-root, rotate-data and rotate-index (a change of a key), shred (--particip
 --purpose, --case), leak-index (--purpose, --case), approver and approver-remove
 (--approver), release of what is contained (--device, --staff, --office, --session or
 --all, and --why) and budget (--limits, or for a surge --kind, --id, --percent and
---until; and --why).`,
+--until; and --why). Policies are proposed with azekura policy propose.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Kind, r.Hours = args[0], int64(life/time.Hour)
 			if err := draftMore(&r, &of, &changes); err != nil {

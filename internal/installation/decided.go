@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/policy"
 	"azekura/approval"
 	"azekura/auditlog"
 	"azekura/gate"
@@ -64,6 +65,7 @@ type Draft struct {
 	Target      *access.Target // of release
 	Budget      *BudgetChange  // of budget
 	Why         string         // of release and budget
+	Text        string         // of policy: the text
 	By          string
 	Life        time.Duration
 }
@@ -87,6 +89,9 @@ func (i *Installation) Propose(ctx context.Context, r Draft) ([]byte, error) {
 
 func (i *Installation) draft(ctx context.Context, r Draft) (approval.Act, error) {
 	changes := r.Kind == kindStrike || r.Kind == kindApprover
+	if (r.Kind == policy.Purpose) != (r.Text != "") {
+		return nil, fmt.Errorf("%w: policies come with their text, and nothing else does", ErrDraft)
+	}
 	if changes == (r.Approver == "") || changes && r.Participant+r.Purpose+r.Case != "" {
 		return nil, fmt.Errorf("%w: a change of the approvers names the approver, and nothing else does; nor does it name a participant, purpose or case", ErrDraft)
 	}
@@ -114,6 +119,11 @@ func (i *Installation) draft(ctx context.Context, r Draft) (approval.Act, error)
 			return nil, fmt.Errorf("%w: a change of a key has no participant, purpose or case", ErrDraft)
 		}
 		return i.rotating(ctx, r.Kind[len("rotate-"):])
+	case policy.Purpose:
+		if r.Participant+r.Purpose+r.Case != "" {
+			return nil, fmt.Errorf("%w: policies have no participant, purpose or case", ErrDraft)
+		}
+		return i.setting(r.Text)
 	case "shred":
 		id, err := uuid.Parse(r.Participant)
 		if err != nil || r.Purpose == "" || r.Case == "" {
@@ -126,7 +136,7 @@ func (i *Installation) draft(ctx context.Context, r Draft) (approval.Act, error)
 		}
 		return leakIndex{r.Purpose, r.Case}, nil
 	}
-	return nil, fmt.Errorf("%w: the kinds are rotate-root, rotate-data, rotate-index, shred, leak-index, approver, approver-remove, release and budget", ErrDraft)
+	return nil, fmt.Errorf("%w: the kinds are rotate-root, rotate-data, rotate-index, shred, leak-index, policy, approver, approver-remove, release and budget", ErrDraft)
 }
 
 func (i *Installation) rotating(ctx context.Context, key string) (rotateKey, error) {

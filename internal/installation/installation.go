@@ -24,6 +24,7 @@ import (
 	"azekura/access"
 	"azekura/access/budget"
 	"azekura/access/device"
+	"azekura/access/policy"
 	"azekura/access/signin"
 	"azekura/approval/desk"
 	"azekura/approval/roll"
@@ -291,6 +292,7 @@ type Installation struct {
 	Devices  *device.Authority
 	Cases    *cases.Room
 	Budgets  *budget.Book
+	Policies *policy.InForce
 	Register *register.Store
 	Gate     *gate.Gate
 	// Desk is where proposals wait for two people.
@@ -425,6 +427,8 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	i.Log.Heed(i.Access.Heed)
 	i.Outbox, i.unsent = alarms.New(i.Dir, i.Config.Origin, i.Config.Alarms, i.Log.Authority)
 	i.Log.Heed(i.Outbox.Heed)
+	i.Policies = new(policy.InForce)
+	i.Log.Heed(i.Policies.Heed)
 	if err := i.startDevices(); err != nil {
 		return err
 	}
@@ -447,7 +451,7 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 		return err
 	}
 	i.keepCases()
-	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Cases, i.Register)
+	i.Gate = gate.New(i.DB, i.Ring, i.Log, i.Access, i.Cases, i.Policies, i.Register)
 	i.Gate.LetOneDecide(i.oneDecides)
 	i.onClose(func() error { i.Gate.Close(); return nil })
 	if err := i.startRotator(ctx, keys, wrapper); err != nil {
@@ -471,7 +475,7 @@ func TradeMemoryForTime() (back func()) {
 
 // replay hands an event of authority to those whose state it is.
 func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e), i.Desk.Replay(e), i.alarmsTo.Replay(e))
+	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e), i.Desk.Replay(e), i.alarmsTo.Replay(e), i.Policies.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }
