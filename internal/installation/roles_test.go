@@ -81,6 +81,7 @@ func TestServedAsTheApplication(t *testing.T) {
 	if err := i.StartJobs(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	i.Gate.LetOneDecide(func() bool { return true }) // what two decide is another test's matter
 	work(t, i)
 	mayNot(t, i, application)
 	size, root := i.Signer.Head()
