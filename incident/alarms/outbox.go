@@ -33,7 +33,7 @@ const (
 	Containment = "containment"
 	Release     = "release"
 	Test        = "test"
-	Settings    = "settings" // where alarms go was changed
+	Settings    = "settings" // where alarms go, or who cosigns the log, was changed
 )
 
 // Notice is what a target is told.
@@ -64,10 +64,11 @@ func (p place) before(n *Notice) bool { return p.Log < n.Log || p.Log == n.Log &
 func behind(n *Notice) place { return place{n.Log, n.Event + 1} }
 
 // The purposes of the events that a test of the targets records, and of those that
-// say which they are.
+// say which they are, and which witnesses cosign the log.
 const (
-	TestPurpose    = "alarms-test"
-	TargetsPurpose = "alarms-to"
+	TestPurpose      = "alarms-test"
+	TargetsPurpose   = "alarms-to"
+	WitnessesPurpose = "cosigned-by"
 )
 
 // notice is what is told of an event, if anything is.
@@ -105,6 +106,8 @@ func notice(origin string, e *auditlog.Event) (Notice, bool) {
 		n.Kind, n.Rule, n.Severity, n.Says = Test, "test", "low", "a test of where alarms go"
 	case e.Action == auditlog.System && e.Purpose == TargetsPurpose:
 		n.Kind, n.Rule, n.Says = Settings, "targets", "where alarms go is another than before"
+	case e.Action == auditlog.System && e.Purpose == WitnessesPurpose:
+		n.Kind, n.Rule, n.Says = Settings, "witnesses", "other witnesses cosign the audit log than before, or on other terms"
 	default:
 		return n, false
 	}

@@ -58,7 +58,7 @@ func (n *Notice) cef() string {
 // in Japan the day begins nine hours before it does in the log.
 var japan = time.FixedZone("JST", 9*3600)
 
-var kinds = map[string]string{Alarm: "警報", Containment: "遮断", Release: "解除", Test: "試験", Settings: "送り先の変更"}
+var kinds = map[string]string{Alarm: "警報", Containment: "遮断", Release: "解除", Test: "試験", Settings: "設定の変更"}
 
 // says are the shipped rules' signs in Japanese.
 var says = map[string]string{
@@ -72,6 +72,7 @@ var says = map[string]string{
 	"tampering":      "データベースの行が書き換えられ、加えられ、又は消されている",
 	"elsewhere":      "トークン又は証明書が本来と違う場所で使われた",
 	"targets":        "警報の送り先が変更された",
+	"witnesses":      "監査記録に連署する証人、又はその条件が変更された",
 	"test":           "警報の送り先の試験",
 }
 

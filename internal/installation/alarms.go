@@ -14,19 +14,31 @@ import (
 // ErrNoAlarm means that an event of the log isn't an alarm.
 var ErrNoAlarm = errors.New("there is no alarm of that number; azekura alarms list shows them")
 
-// alarmsTo is what the log says last of where alarms go.
-type alarmsTo struct{ said string }
+// named is what the log says last, by purpose, of the settings on which it hangs who
+// hears of a theft: where alarms go, and who cosigns the log.
+type named map[string]string
 
 // Replay takes the log's events of authority, in order.
-func (a *alarmsTo) Replay(e auditlog.Event) error {
-	if e.Action == auditlog.System && e.Purpose == alarms.TargetsPurpose {
-		a.said = string(e.Detail)
+func (n named) Replay(e auditlog.Event) error {
+	if e.Action == auditlog.System && (e.Purpose == alarms.TargetsPurpose || e.Purpose == alarms.WitnessesPurpose) {
+		n[e.Purpose] = string(e.Detail)
 	}
 	return nil
 }
 
+// name has the log say what a setting is, where that isn't what it says already. Of
+// what never was, nothing is said.
+func (i *Installation) name(ctx context.Context, purpose string, is any, any bool) error {
+	detail, err := json.Marshal(is)
+	if err != nil || string(detail) == i.named[purpose] || i.named[purpose] == "" && !any {
+		return err
+	}
+	return recordAct(ctx, i.Log, purpose, json.RawMessage(detail))
+}
+
 // SendAlarms sends the log's alarms where the settings say, until the installation is
-// closed. Where that isn't as it was, the log says so, and they that are told.
+// closed. Where that isn't as it was, or other witnesses cosign the log, the log says
+// so, and they that are told.
 func (i *Installation) SendAlarms(ctx context.Context) error {
 	if i.unsent != nil {
 		return i.unsent
@@ -46,11 +58,11 @@ func (i *Installation) SendAlarms(ctx context.Context) error {
 		sending.Wait()
 		return nil
 	})
-	detail, err := json.Marshal(map[string]any{"targets": i.Outbox.Named()})
-	if err != nil || string(detail) == i.alarmsTo.said || i.alarmsTo.said == "" && len(i.Config.Alarms) == 0 {
+	if err := i.name(ctx, alarms.TargetsPurpose, map[string]any{"targets": i.Outbox.Named()}, len(i.Config.Alarms) > 0); err != nil {
 		return err
 	}
-	return recordAct(ctx, i.Log, alarms.TargetsPurpose, json.RawMessage(detail))
+	cosigners := i.Config.cosigners()
+	return i.name(ctx, alarms.WitnessesPurpose, cosigners, len(cosigners.Keys) > 0)
 }
 
 // TestAlarms records an event that is sent like an alarm.

@@ -309,9 +309,9 @@ type Installation struct {
 	people roll.Roll
 	handed handed
 	// Outbox sends alarms, once SendAlarms is called.
-	Outbox   *alarms.Outbox
-	alarmsTo alarmsTo
-	unsent   error // why it can't; a server says so, and doesn't start
+	Outbox *alarms.Outbox
+	named  named
+	unsent error // why it can't; a server says so, and doesn't start
 
 	settings sync.Mutex // of who changes azekura.json
 	verified verifiedAt
@@ -321,7 +321,7 @@ type Installation struct {
 // Open opens an installation for this process alone. passphrase is asked only
 // for a root key in a file.
 func Open(ctx context.Context, dir string, passphrase func() ([]byte, error)) (*Installation, error) {
-	i := &Installation{Dir: dir}
+	i := &Installation{Dir: dir, named: named{}}
 	err := i.open(ctx, passphrase)
 	var rule freezeDue
 	if errors.As(err, &rule) || errors.Is(err, auditlog.ErrFrozen) {
@@ -475,7 +475,7 @@ func TradeMemoryForTime() (back func()) {
 
 // replay hands an event of authority to those whose state it is.
 func (i *Installation) replay(e auditlog.Event) error {
-	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e), i.Desk.Replay(e), i.alarmsTo.Replay(e), i.Policies.Replay(e))
+	return errors.Join(i.Access.Replay(e), i.Cases.Replay(e), i.Register.Replay(e), i.told.Replay(e), i.people.Replay(e), i.verified.Replay(e), i.Desk.Replay(e), i.named.Replay(e), i.Policies.Replay(e))
 }
 
 func (i *Installation) onClose(f func() error) { i.closers = append(i.closers, f) }

@@ -57,6 +57,27 @@ func (i *Installation) startCosigning(ctx context.Context) error {
 	return i.Witnesses.Await(ctx, awaitWitnesses)
 }
 
+// cosigners are the witnesses as the log names them.
+type cosigners struct {
+	Keys [][]string `json:"witnesses"` // the vkeys of each
+	Need int        `json:"k"`
+	// Past these lags, bulk work waits and openings are refused.
+	Bulk client.Duration `json:"bulk_after"`
+	Read client.Duration `json:"read_after"`
+}
+
+func (c *Config) cosigners() cosigners {
+	named := cosigners{Keys: [][]string{}}
+	if c.Witnesses == nil || len(c.Witnesses.Witnesses) == 0 {
+		return named
+	}
+	for _, w := range c.Witnesses.Witnesses {
+		named.Keys = append(named.Keys, w.Keys)
+	}
+	named.Need, named.Bulk, named.Read = c.Witnesses.Quorum(), c.Witnesses.BulkAfter, c.Witnesses.ReadAfter
+	return named
+}
+
 // recorded is when the event at an index was recorded.
 func (i *Installation) recorded(ctx context.Context, index int64) (at time.Time, err error) {
 	err = i.Log.Lines(ctx, index, index+1, func(_ int64, line []byte) error {
