@@ -35,6 +35,7 @@ import (
 	"azekura/auditlog/export"
 	"azekura/cases"
 	"azekura/gate"
+	"azekura/incident"
 	"azekura/internal/db"
 	"azekura/internal/installation"
 	"azekura/keyring"
@@ -100,6 +101,7 @@ func (s *Server) Staff() http.Handler {
 	s.addAlarmsByStaff(api)
 	s.addPeople(api)
 	s.addBudgetByStaff(api)
+	s.addLeakByStaff(api)
 	s.addEnrolment(api)
 	s.addDevices(api)
 	s.addProposals(api)
@@ -119,6 +121,7 @@ func (s *Server) Operator() http.Handler {
 	s.addPeople(api)
 	s.addPeopleOperator(api)
 	s.addBudgetByStaff(api)
+	s.addLeakByStaff(api)
 	s.addProposals(api)
 	s.addOperator(api)
 	s.addDevices(api)
@@ -214,6 +217,9 @@ var statuses = []struct {
 	{approval.ErrNotApproved, http.StatusForbidden},
 	{policy.ErrInvalid, http.StatusUnprocessableEntity},
 	{installation.ErrDraft, http.StatusUnprocessableEntity},
+	{installation.ErrResolve, http.StatusUnprocessableEntity},
+	{keyring.ErrNoCase, http.StatusUnprocessableEntity},
+	{incident.ErrFound, http.StatusUnprocessableEntity},
 	{installation.ErrApprover, http.StatusUnprocessableEntity},
 	{errOperator, http.StatusUnprocessableEntity},
 	{export.ErrInvalid, http.StatusUnprocessableEntity},

@@ -16,7 +16,7 @@ import (
 // staffOperations are all that the network offers; whoever adds one adds it here.
 var staffOperations = []string{
 	"POST /v1/alarms/seen", "GET /v1/proposals", "GET /v1/proposals/{id}", "POST /v1/budget/grant", "POST /v1/canaries/count", "POST /v1/cases", "POST /v1/cases/assign", "POST /v1/cases/close", "POST /v1/cases/identify", "POST /v1/cases/list",
-	"POST /v1/cases/note", "POST /v1/cases/reopen", "POST /v1/cases/show", "POST /v1/cases/task", "POST /v1/cases/wait", "POST /v1/change", "POST /v1/check", "POST /v1/contain",
+	"POST /v1/cases/note", "POST /v1/cases/reopen", "POST /v1/cases/show", "POST /v1/cases/task", "POST /v1/cases/wait", "POST /v1/change", "POST /v1/check", "POST /v1/contain", "POST /v1/leak/resolve",
 	"POST /v1/log/complete", "POST /v1/log/export", "POST /v1/proposals", "POST /v1/proposals/draft", "POST /v1/proposals/{id}/carry", "POST /v1/proposals/{id}/refuse", "POST /v1/proposals/{id}/withdraw", "POST /v1/read", "POST /v1/search",
 	"POST /v1/step-up/end",
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -22,6 +23,7 @@ type ExposureRequest struct {
 	Staff    string    `json:"staff,omitempty" maxLength:"32"`
 	Since    time.Time `json:"since,omitzero" doc:"the first moment that counts"`
 	Until    time.Time `json:"until,omitzero" doc:"the first moment that doesn't"`
+	Found    string    `json:"found,omitempty" maxLength:"4096" doc:"the folder of a leak scan's result, an absolute path on the server's machine: who was found in files is joined with who was opened"`
 	Format   string    `json:"format,omitempty" enum:"json,csv,table," doc:"json: figures; csv: a line for each participant; table: for people"`
 	Language string    `json:"language,omitempty" enum:"en,ja," doc:"of a table"`
 	Zone     string    `json:"zone,omitempty" maxLength:"64" doc:"of a table's times, as in Asia/Tokyo; UTC otherwise"`
@@ -60,6 +62,11 @@ func (s *Server) exposure(ctx context.Context, in *body[ExposureRequest]) (*huma
 	if q.Sessions, q.Label, err = s.subject(ctx, r); err != nil {
 		return nil, s.problem(ctx, err)
 	}
+	if r.Found != "" {
+		if q.Found, err = foundIn(r.Found); err != nil {
+			return nil, s.problem(ctx, err)
+		}
+	}
 	zone, err := time.LoadLocation(r.Zone)
 	if err != nil {
 		return nil, huma.NewError(http.StatusUnprocessableEntity, "no time zone has that name; give one like Asia/Tokyo")
@@ -86,6 +93,23 @@ func (s *Server) exposure(ctx context.Context, in *body[ExposureRequest]) (*huma
 			s.logError(request(ctx), err)
 		}
 	}}, nil
+}
+
+// foundIn reads a leak scan's result.
+func foundIn(folder string) (*incident.Found, error) {
+	if !filepath.IsAbs(folder) {
+		return nil, fmt.Errorf("%w: the folder's path must be absolute", errOperator)
+	}
+	var files [2]*os.File
+	for n, name := range []string{"findings.ndjson", "ledger.ndjson"} {
+		file, err := os.Open(filepath.Join(folder, name))
+		if err != nil {
+			return nil, fmt.Errorf("%w: it has no %s that can be read; azekura leak scan -o makes such a folder", incident.ErrFound, name)
+		}
+		defer file.Close()
+		files[n] = file
+	}
+	return incident.ReadFound(files[0], files[1])
 }
 
 func or(text, otherwise string) string {

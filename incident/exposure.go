@@ -13,6 +13,10 @@
 // an index between a session's last event and the head, the answer says that it
 // is not complete, and names what is missing.
 //
+// A leak scan's findings are a second source: the answer then says who was found in
+// files, who of them these sessions opened, and both together. Figures of the two
+// are kept apart, because a finding has a grade and an opening has none.
+//
 // It doesn't promise that what is there is what was written: it reads the log's
 // look-up columns, not its lines, and azekura log verify is what compares those
 // with the lines and the lines with the signed head. Nor does it know which
@@ -50,6 +54,9 @@ type Query struct {
 	Since, Until time.Time
 	// Label says in the answer whom it is about, for example "device pc-07".
 	Label string
+	// Found, when given, is who a leak scan found in files. The answer says how that
+	// stands to what was opened.
+	Found *Found
 }
 
 // Source is what an exposure is computed from.
@@ -85,7 +92,9 @@ type Exposure struct {
 	Complete     bool      `json:"complete" doc:"whether no event of these sessions is missing below the head"`
 	Gaps         []Gap     `json:"gaps"`
 	UnlistedGaps int64     `json:"unlisted_gaps,omitempty" doc:"gaps beyond those listed"`
+	Files        *InFiles  `json:"in_files,omitempty" doc:"who a leak scan found in files, where one was named"`
 
+	found  map[uuid.UUID]foundPerson
 	people *people
 	sort   sync.Once
 }
@@ -140,6 +149,9 @@ func Compute(ctx context.Context, src Source, q Query, progress func(done int64)
 	e.people = found.people
 	e.people.done()
 	e.summarize()
+	if q.Found != nil {
+		e.join(q.Found, src.Nobody)
+	}
 	return e, nil
 }
 

@@ -21,6 +21,7 @@ func (e *Exposure) WriteTable(w io.Writer, in Language, zone *time.Location) err
 	t := table{language: in, words: in.words(), zone: cmp.Or(zone, time.UTC)}
 	t.head(e)
 	t.figures(e.Figures)
+	t.files(e.Files)
 	t.standing(e)
 	_, err := w.Write(t.text.Bytes())
 	return err
@@ -82,6 +83,27 @@ func (t *table) figures(f Figures) {
 			participants += c.Participants
 		}
 		fmt.Fprintf(&t.text, "  "+t.words.rest+"\n", screen.Grouped(int64(len(rest))), screen.Grouped(participants))
+	}
+}
+
+// files says what a leak scan found, where one was named.
+func (t *table) files(f *InFiles) {
+	if f == nil {
+		return
+	}
+	w := t.words
+	fmt.Fprintf(&t.text, "\n%s\n", w.inFiles)
+	rows := []row{{w.found, screen.Grouped(f.Participants)}, {w.both, screen.Grouped(f.Both)}, {w.beyond, screen.Grouped(f.Beyond)}, {w.only, screen.Grouped(f.Only)},
+		{w.together, screen.Grouped(f.Together.Participants)}}
+	for _, grade := range foundGrades {
+		if n := f.Grades[grade]; n > 0 {
+			rows = append(rows, row{w.grade + " " + grade, screen.Grouped(n)})
+		}
+	}
+	t.rows(rows)
+	t.figures(f.Figures)
+	if n := f.Unread["partial"] + f.Unread["encrypted"] + f.Unread["unsupported"] + f.Unread["failed"]; n > 0 {
+		fmt.Fprintf(&t.text, "\n"+w.unread+"\n", screen.Grouped(n))
 	}
 }
 

@@ -30,6 +30,7 @@ type words struct {
 	sessions, head, complete, incomplete, more                     string
 	gaps                                                           map[GapKind]string
 	to, rest, clock, log                                           string
+	inFiles, found, both, beyond, only, together, grade, unread    string
 }
 
 var english = &words{
@@ -49,6 +50,9 @@ var english = &words{
 	},
 	log: "log {log}: ",
 	to:  " to ", rest: "and %s more combinations, of %s participants", clock: "2006-01-02 15:04:05 -07:00",
+	inFiles: "Found in files by a leak scan, at the grades A to C:", found: "found", both: "found and opened", beyond: "of these, with more fields",
+	only: "found only", together: "opened or found", grade: "grade",
+	unread: "%s files or ranges of files COULDN'T BE READ: who isn't found may be in them.",
 }
 
 var japanese = &words{
@@ -68,6 +72,9 @@ var japanese = &words{
 	},
 	log: "記録簿{log}：",
 	to:  "〜", rest: "ほか%s通り、%s人", clock: "2006-01-02 15:04:05 -07:00",
+	inFiles: "ファイルから見つかった人（確度A〜C）", found: "発見", both: "発見かつ開封", beyond: "うち開封より項目が多い",
+	only: "発見のみ", together: "開封または発見", grade: "確度",
+	unread: "読めなかったファイル・範囲が%s件ある。見つからなかった人もその中にいるかもしれない。",
 }
 
 func (l Language) words() *words {

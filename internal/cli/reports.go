@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,8 +22,8 @@ func (a *app) exposureCommand() *cobra.Command {
 	var r api.ExposureRequest
 	var since, until string
 	cmd := &cobra.Command{
-		Use:     "exposure (--device D | --session Z | --staff S) [--since T] [--until T] [--json | --csv]",
-		Short:   "Whom a device, a session or a staff member saw: person by field",
+		Use:     "exposure (--device D | --session Z | --staff S) [--since T] [--until T] [--found DIR] [--json | --csv]",
+		Short:   "Whom a device, a session or a staff member saw: person by field, beside who was found in files",
 		Example: "  azekura exposure --device pc-07 --since 2026-05-08 --until 2026-05-29T12:00:00+09:00",
 		Args:    cobra.NoArgs,
 	}
@@ -40,6 +41,9 @@ func (a *app) exposureCommand() *cobra.Command {
 		var err error
 		if r.Since, err = moment(since); err == nil {
 			r.Until, err = moment(until)
+		}
+		if err == nil && r.Found != "" {
+			r.Found, err = filepath.Abs(r.Found)
 		}
 		if err != nil {
 			return err
@@ -60,6 +64,7 @@ func (a *app) exposureCommand() *cobra.Command {
 	f.StringVar(&r.Staff, "staff", "", "the staff member's id")
 	f.StringVar(&since, "since", "", "the first moment that counts: 2026-05-08 or 2026-05-08T10:28:00+09:00")
 	f.StringVar(&until, "until", "", "the first moment that doesn't count")
+	f.StringVar(&r.Found, "found", "", "the result's folder of a leak scan: who was found in files is joined with who was opened")
 	f.StringVar(&r.Language, "lang", language(), "of the table: en or ja")
 	f.StringVar(&r.Zone, "zone", "", "of the table's times, as in Asia/Tokyo; UTC otherwise")
 	return cmd
