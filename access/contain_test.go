@@ -96,10 +96,7 @@ func TestRelease(t *testing.T) {
 		file, err := i.ProposeRelease(target, "cleaned", "op-1", time.Hour)
 		must(t, err)
 		for _, name := range []string{"yamada", "suzuki"} {
-			key, vkey, err := approval.NewKey(name, nil, 0)
-			must(t, err)
-			signer, err := approval.OpenKey(key, nil)
-			must(t, err)
+			signer, vkey := insttest.Approver(t, name)
 			must(t, second(i.Enrol(t.Context(), "", vkey)))
 			if _, err := i.Release(t.Context(), file); !errors.Is(err, approval.ErrNotApproved) {
 				t.Fatalf("before %s signs, it gives %v", name, err)
@@ -200,13 +197,11 @@ func release(t *testing.T, i *installation.Installation, target access.Target) {
 func approve(t *testing.T, i *installation.Installation, file []byte) []byte {
 	t.Helper()
 	for _, name := range []string{"yamada", "suzuki"} {
-		key, vkey, err := approval.NewKey(name, nil, 0)
-		must(t, err)
-		signer, err := approval.OpenKey(key, nil)
-		must(t, err)
+		signer, vkey := insttest.Approver(t, name)
 		must(t, second(i.Enrol(t.Context(), "", vkey)))
-		file, err = approval.Sign(file, signer, time.Now())
+		signed, err := approval.Sign(file, signer, time.Now())
 		must(t, err)
+		file = signed
 	}
 	return file
 }

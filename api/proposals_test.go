@@ -29,14 +29,7 @@ func twoPeople(t *testing.T, engine string) *two {
 	t.Helper()
 	dir, d := insttest.New(t, engine), &two{}
 	for _, name := range []string{"hanako", "jiro", "saburo"} {
-		file, vkey, err := approval.NewKey(name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := approval.OpenKey(file, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		key, vkey := insttest.Approver(t, name)
 		d.keys = append(d.keys, key)
 		if name == "saburo" {
 			break // not enrolled

@@ -30,24 +30,11 @@ type office struct {
 	a, b, near access.Session
 }
 
-func person(t testing.TB, name string) (note.Signer, string) {
-	t.Helper()
-	file, vkey, err := approval.NewKey(name, nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := approval.OpenKey(file, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, vkey
-}
-
 func open(t *testing.T, engine string) *office {
 	t.Helper()
 	o := &office{dir: insttest.New(t, engine)}
 	for _, name := range []string{"hanako", "jiro", "saburo"} {
-		key, vkey := person(t, name)
+		key, vkey := insttest.Approver(t, name)
 		o.keys = append(o.keys, key)
 		if name == "saburo" {
 			break // not enrolled

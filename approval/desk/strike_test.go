@@ -47,7 +47,7 @@ func (o *office) bring(t *testing.T, file []byte, consent note.Signer) string {
 // third enrols the third key by the first two, and returns its public half.
 func (o *office) third(t *testing.T) string {
 	t.Helper()
-	key, vkey := person(t, "shiro")
+	key, vkey := insttest.Approver(t, "shiro")
 	o.keys[2] = key
 	if _, err := o.i.Enrol(t.Context(), "", vkey); !errors.Is(err, approval.ErrNotApproved) {
 		t.Fatal("one person enrolled a third approver:", err)
@@ -144,7 +144,7 @@ func TestChangedMeanwhile(t *testing.T) {
 		o := open(t, engine)
 		vkey := o.third(t)
 		early := o.change(t, "approver-remove", "shiro", o.keys[0], o.keys[1])
-		_, fourth := person(t, "goro")
+		_, fourth := insttest.Approver(t, "goro")
 		if _, err := o.i.Enrol(t.Context(), o.change(t, "approver", fourth, o.keys[0], o.keys[1]), fourth); err != nil {
 			t.Fatal(err)
 		}
@@ -162,8 +162,8 @@ func TestChangedMeanwhile(t *testing.T) {
 func TestSettingsEdited(t *testing.T) {
 	insttest.Each(t, func(t *testing.T, engine string) {
 		o := open(t, engine)
-		mallory, vkey := person(t, "mallory")
-		oscar, other := person(t, "oscar")
+		mallory, vkey := insttest.Approver(t, "mallory")
+		oscar, other := insttest.Approver(t, "oscar")
 		o.i.Config.Approvers = []string{vkey, other}
 		forged := func(file []byte, err error) []byte {
 			t.Helper()
@@ -242,7 +242,7 @@ func TestTwoChangesAtOnce(t *testing.T) {
 	insttest.Each(t, func(t *testing.T, engine string) {
 		o := open(t, engine)
 		o.third(t)
-		_, fourth := person(t, "goro")
+		_, fourth := insttest.Approver(t, "goro")
 		if _, err := o.i.Enrol(t.Context(), o.change(t, "approver", fourth, o.keys[0], o.keys[1]), fourth); err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package alarms_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,15 +21,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // send names the targets in an installation's settings, and opens it.
 func send(t *testing.T, dir string, to ...alarms.Target) *installation.Installation {
 	t.Helper()
-	name := filepath.Join(dir, "azekura.json")
-	raw, err := os.ReadFile(name)
-	must(t, err)
-	var config map[string]any
-	must(t, json.Unmarshal(raw, &config))
-	config["alarms"] = to
-	raw, err = json.Marshal(config)
-	must(t, err)
-	must(t, os.WriteFile(name, raw, 0o600))
+	insttest.Set(t, dir, "alarms", to)
 	i := insttest.Open(t, dir)
 	i.Trouble = func(err error) { t.Log(err) }
 	must(t, i.SendAlarms(t.Context()))

@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"testing"
 
-	"azekura/approval"
+	"azekura/internal/insttest"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -15,14 +15,7 @@ var participantID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12
 func approvers(t *testing.T) (keys []note.Signer, public []string) {
 	t.Helper()
 	for _, name := range []string{"hanako", "jiro"} {
-		file, vkey, err := approval.NewKey(name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := approval.OpenKey(file, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		key, vkey := insttest.Approver(t, name)
 		keys, public = append(keys, key), append(public, vkey)
 	}
 	return keys, public

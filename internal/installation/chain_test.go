@@ -31,26 +31,13 @@ func enrol(t *testing.T, dir string) people {
 	t.Helper()
 	var list people
 	for _, name := range []string{"hanako", "jiro"} {
-		key, vkey := approver(t, name)
+		key, vkey := insttest.Approver(t, name)
 		if _, err := installation.AddApprover(t.Context(), dir, vkey, nil); err != nil {
 			t.Fatal(err)
 		}
 		list = append(list, key)
 	}
 	return list
-}
-
-func approver(t *testing.T, name string) (note.Signer, string) {
-	t.Helper()
-	file, vkey, err := approval.NewKey(name, nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := approval.OpenKey(file, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, vkey
 }
 
 // approve has both sign.
@@ -499,11 +486,11 @@ func TestFurtherApprover(t *testing.T) {
 	o := newOffice(t, "sqlite", 5)
 	o.stop(t)
 	p := enrol(t, o.dir)
-	_, third := approver(t, "saburo")
+	_, third := insttest.Approver(t, "saburo")
 	if _, err := installation.AddApprover(t.Context(), o.dir, third, nil); err == nil {
 		t.Fatal("one person enrolled a third approver")
 	}
-	_, fourth := approver(t, "shiro")
+	_, fourth := insttest.Approver(t, "shiro")
 	file, err := installation.ProposeApprover(t.Context(), o.dir, third, "op-1", time.Hour)
 	file = p.approve(t, file, err)
 	if _, err := installation.AddApprover(t.Context(), o.dir, fourth, file); !errors.Is(err, approval.ErrNotApproved) {

@@ -25,7 +25,7 @@ func TestApproversEdited(t *testing.T) {
 		honest := c.Approvers
 		var forger people
 		for n, name := range []string{"mallory", "oscar"} {
-			key, vkey := approver(t, name)
+			key, vkey := insttest.Approver(t, name)
 			forger = append(forger, key)
 			replaceInConfig(t, o.dir, honest[n], vkey)
 		}
@@ -69,7 +69,7 @@ func TestApproversRecordedLate(t *testing.T) {
 		dir, done := restore(t, raw, engine, identity)
 		var p people
 		for _, name := range []string{"hanako", "jiro"} {
-			key, vkey := approver(t, name)
+			key, vkey := insttest.Approver(t, name)
 			if recorded, err := installation.AddApprover(t.Context(), dir, vkey, nil); err != nil || recorded {
 				t.Fatal(recorded, err)
 			}

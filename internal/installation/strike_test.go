@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -30,7 +28,7 @@ type three struct {
 func enrolThree(t *testing.T, dir string) three {
 	t.Helper()
 	p := enrol(t, dir)
-	key, vkey := approver(t, "saburo")
+	key, vkey := insttest.Approver(t, "saburo")
 	file, err := installation.ProposeApprover(t.Context(), dir, vkey, "op-1", time.Hour)
 	_, err = installation.AddApprover(t.Context(), dir, vkey, p.approve(t, file, err))
 	must(t, err)
@@ -61,15 +59,7 @@ func (p three) strike(t *testing.T, dir string) []byte {
 // list writes the approvers into azekura.json, past everything.
 func list(t *testing.T, dir string, vkeys ...string) {
 	t.Helper()
-	path := filepath.Join(dir, "azekura.json")
-	raw, err := os.ReadFile(path)
-	must(t, err)
-	var all map[string]any
-	must(t, json.Unmarshal(raw, &all))
-	all["approvers"] = vkeys
-	raw, err = json.Marshal(all)
-	must(t, err)
-	must(t, os.WriteFile(path, raw, 0o600))
+	insttest.Set(t, dir, "approvers", vkeys)
 }
 
 // events counts the log's changes of the list.
@@ -165,7 +155,7 @@ func TestStrikeCutOff(t *testing.T) {
 			t.Errorf("%v, in the settings %v", o.Approvers(), o.Config.Approvers)
 		}
 		o.stop(t)
-		_, fourth := approver(t, "shiro")
+		_, fourth := insttest.Approver(t, "shiro")
 		file, err := installation.ProposeApprover(t.Context(), o.dir, fourth, "op-1", time.Hour)
 		must(t, second(installation.AddApprover(t.Context(), o.dir, fourth, p.by(0, 1).approve(t, file, err))))
 		list(t, o.dir, p.vkeys...)
@@ -203,8 +193,8 @@ func TestApproversOfAGap(t *testing.T) {
 		behind(t, o.dir, raw, identity)
 		file, err := installation.ProposeAfterLoss(t.Context(), o.dir, "op-1", time.Hour)
 		must(t, err)
-		mallory, vkey := approver(t, "mallory")
-		oscar, other := approver(t, "oscar")
+		mallory, vkey := insttest.Approver(t, "mallory")
+		oscar, other := insttest.Approver(t, "oscar")
 		refused := func(name string, by people, why error) {
 			t.Helper()
 			if _, err := installation.AfterLoss(t.Context(), o.dir, by.approve(t, file, nil), nil); !errors.Is(err, why) {
@@ -245,8 +235,8 @@ func TestConfirmedByTheLogsApprovers(t *testing.T) {
 		dir, done := restore(t, raw, engine, identity)
 		file, err := installation.ProposeConfirm(t.Context(), dir, "op-1", time.Hour)
 		must(t, err)
-		mallory, vkey := approver(t, "mallory")
-		oscar, other := approver(t, "oscar")
+		mallory, vkey := insttest.Approver(t, "mallory")
+		oscar, other := insttest.Approver(t, "oscar")
 		confirm := func(by ...note.Signer) error {
 			return installation.Confirm(t.Context(), dir, done.Log.Size, people(by).approve(t, file, nil))
 		}
@@ -283,7 +273,7 @@ func TestUnrecordedApprovers(t *testing.T) {
 		var p people
 		var vkeys []string
 		for _, name := range []string{"hanako", "jiro", "saburo"} {
-			key, vkey := approver(t, name)
+			key, vkey := insttest.Approver(t, name)
 			p, vkeys = append(p, key), append(vkeys, vkey)
 		}
 		refused := func(dir string) {
@@ -356,7 +346,7 @@ func TestForgedApproversOfAGap(t *testing.T) {
 		o.read(t, 9)
 		o.stop(t)
 		behind(t, o.dir, raw, identity)
-		_, vkey := approver(t, "mallory")
+		_, vkey := insttest.Approver(t, "mallory")
 		list(t, o.dir) // as who forges would have it
 		pastTheLog(t, o.dir, func(bare *installation.Installation) {
 			lines := linesOf(t, bare)
