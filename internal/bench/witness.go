@@ -82,7 +82,7 @@ func (r *room) cosigner(ctx context.Context) (*cosigner, error) {
 	if _, err := witness.AddLog(dir, witness.LogSettings{Origin: config.Origin, Keys: []string{strings.TrimSpace(string(vkey))}, Mirror: true}); err != nil {
 		return nil, err
 	}
-	cmd, err := r.azekura(ctx, "witness", "serve", "--dir", dir, "--addr", "127.0.0.1:0")
+	cmd, err := r.azekura(ctx, "witness", "serve", "--dir", dir, "--listen", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

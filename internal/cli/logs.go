@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -158,7 +159,11 @@ func (s *logSource) with(cmd *cobra.Command, place string, f func(ctx context.Co
 		if err != nil {
 			return err
 		}
-		return f(cmd.Context(), src)
+		err = f(cmd.Context(), src)
+		if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
+			err = fmt.Errorf("%w; --ca names a file of certificates to trust, such as the installation's own tls/cert.pem", err)
+		}
+		return err
 	}
 	token, err := s.token()
 	if err != nil {
@@ -211,10 +216,38 @@ azekura log check-proof checks it, offline.`,
 				_, err := cmd.OutOrStdout().Write(p.Format())
 				return err
 			}
-			return os.WriteFile(out, p.Format(), 0o644)
+			if err := os.WriteFile(out, p.Format(), 0o644); err != nil {
+				return err
+			}
+			log, signers := signersOf(p.Checkpoint)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s proves event %d of %s. Of its witnesses there signed: %s.\n", out, event, log, orNone(signers))
+			return nil
 		})
 	}
 	return cmd
+}
+
+// signersOf are the names that stand on a checkpoint: the log's, and its witnesses'.
+// Nothing is checked here.
+func signersOf(checkpoint []byte) (log string, witnesses []string) {
+	for line := range strings.Lines(string(checkpoint)) {
+		if log == "" {
+			log = strings.TrimSpace(line)
+		}
+		if by, ok := strings.CutPrefix(line, "\u2014 "); ok {
+			if name, _, _ := strings.Cut(by, " "); name != log && !slices.Contains(witnesses, name) {
+				witnesses = append(witnesses, name)
+			}
+		}
+	}
+	return log, witnesses
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 func (a *app) checkProofCommand() *cobra.Command {

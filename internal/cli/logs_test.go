@@ -43,13 +43,15 @@ func TestLogByURL(t *testing.T) {
 		t.Errorf("with an auditor's: %s", said)
 	}
 	proof := filepath.Join(dir, "p.tlog-proof")
-	run(t, "log", "prove", "--event", "299", "--from", server.URL, "--ca", ca, "-o", proof)
+	if said := run(t, "log", "prove", "--event", "299", "--from", server.URL, "--ca", ca, "-o", proof); !strings.HasSuffix(said, " proves event 299 of "+i.Signer.Origin()+". Of its witnesses there signed: none.\n") {
+		t.Errorf("a proof is written: %s", said)
+	}
 	if said := run(t, "log", "check-proof", proof, "--vkey", vkey); !strings.Contains(said, "entry 299 of") {
 		t.Errorf("a proof by URL: %s", said)
 	}
 	cmd := cli.New()
 	cmd.SetArgs([]string{"log", "check", server.URL, "--vkey", vkey})
-	if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") || !strings.Contains(err.Error(), "--ca") {
 		t.Errorf("a certificate that nobody vouches for: %v", err)
 	}
 }

@@ -62,7 +62,7 @@ func witnessServe() *cobra.Command {
 	cmd := &cobra.Command{Use: "serve", Short: "Answer logs that ask for cosignatures (C2SP tlog-witness)", Args: cobra.NoArgs}
 	dir := witnessDir(cmd)
 	f := cmd.Flags()
-	address := f.String("addr", "127.0.0.1:7443", "host and port")
+	address := f.String("listen", "127.0.0.1:7443", "host and port")
 	cert := f.String("tls-cert", "", "the certificate's file; without it plain HTTP, for a proxy before it or a test")
 	key := f.String("tls-key", "", "the certificate's key")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")

@@ -51,7 +51,7 @@ func (o *outsider) run(t *testing.T, args ...string) {
 // start starts it, at the address that it had.
 func (o *outsider) start(t *testing.T) {
 	t.Helper()
-	o.cmd = exec.Command(binary, "witness", "serve", "--dir", o.dir, "--addr", o.address)
+	o.cmd = exec.Command(binary, "witness", "serve", "--dir", o.dir, "--listen", o.address)
 	o.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	o.cmd.Stderr = os.Stderr
 	out, err := o.cmd.StdoutPipe()
