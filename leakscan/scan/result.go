@@ -3,12 +3,10 @@ package scan
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"slices"
 
 	"azekura/leakscan"
 	"azekura/register/field"
@@ -75,18 +73,17 @@ const mostEvidence = 20
 
 // Summary is what a scan found, in figures.
 type Summary struct {
-	Version      int              `json:"version"`
-	Case         string           `json:"case"`
-	Index        string           `json:"index"`
-	Rules        int              `json:"rules"` // normal.Version
-	Indexed      int64            `json:"indexed"`
-	People       map[string]int   `json:"people"`       // by the best grade of each
-	Combinations []Combination    `json:"combinations"` // people by the fields found of them, conflicts and candidates left out
-	Coverage     map[State]int    `json:"coverage"`     // entries of the ledger
-	Bytes        map[State]int64  `json:"bytes"`        // of files, not of what they hold
-	ByFile       []FileSummary    `json:"files"`
-	Expected     float64          `json:"expected_by_chance"` // hits of ten-digit numbers that chance gives
-	fields       map[uint32]found // by person
+	Version      int             `json:"version"`
+	Case         string          `json:"case"`
+	Index        string          `json:"index"`
+	Rules        int             `json:"rules"` // normal.Version
+	Indexed      int64           `json:"indexed"`
+	People       map[string]int  `json:"people"`       // by the best grade of each
+	Combinations []Combination   `json:"combinations"` // people by the fields found of them, conflicts and candidates left out
+	Coverage     map[State]int   `json:"coverage"`     // entries of the ledger
+	Bytes        map[State]int64 `json:"bytes"`        // of files, not of what they hold
+	ByFile       []FileSummary   `json:"files"`
+	Expected     float64         `json:"expected_by_chance"` // hits of ten-digit numbers that chance gives
 }
 
 // Combination is a set of fields and how many people it was found of.
@@ -102,11 +99,6 @@ type FileSummary struct {
 	State  State  `json:"state"`
 }
 
-type found struct {
-	fields field.Set
-	grade  Grade
-}
-
 // place is a finding with where it was.
 type place struct {
 	Finding
@@ -119,65 +111,6 @@ type Result struct {
 	index   *leakscan.Index
 	files   []done
 	places  []place
-}
-
-// gather orders the findings by participant.
-func gather(index *leakscan.Index, files []done) (*Result, error) {
-	r := &Result{index: index, files: files}
-	sum := index.Sum()
-	r.Summary = Summary{Version: 1, Case: index.Case(), Index: fmt.Sprintf("%x", sum[:]), Rules: normal.Version, Indexed: index.People(),
-		People: map[string]int{}, Coverage: map[State]int{}, Bytes: map[State]int64{}, fields: map[uint32]found{}}
-	for i := range files {
-		people := map[uint32]bool{}
-		for n, p := range files[i].Parts {
-			r.Summary.Expected += expectedHits(p.Numbers, index.People())
-			for _, f := range p.Found {
-				r.places = append(r.places, place{f, int32(i), int32(n)})
-				people[f.Person] = true
-				was, ok := r.Summary.fields[f.Person]
-				if f.Grade <= Likely {
-					was.fields |= f.Fields
-				}
-				if !ok || f.Grade < was.grade {
-					was.grade = f.Grade
-				}
-				r.Summary.fields[f.Person] = was
-			}
-		}
-		r.cover(&files[i], len(people))
-	}
-	slices.SortFunc(r.places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.Person, b.Person), cmp.Compare(a.Fields, b.Fields), cmp.Compare(a.Grade, b.Grade), cmp.Compare(a.file, b.file),
-			cmp.Compare(a.part, b.part), cmp.Compare(a.Row, b.Row), cmp.Compare(a.Col, b.Col))
-	})
-	r.count()
-	return r, nil
-}
-
-func (r *Result) cover(d *done, people int) {
-	for i, e := range d.Ledger {
-		r.Summary.Coverage[e.State]++
-		if i == 0 {
-			r.Summary.Bytes[e.State] += e.To - e.From
-			r.Summary.ByFile = append(r.Summary.ByFile, FileSummary{d.Path, people, e.State})
-		}
-	}
-}
-
-func (r *Result) count() {
-	combinations := map[string]int{}
-	for _, f := range r.Summary.fields {
-		r.Summary.People[f.grade.String()]++
-		if f.grade <= Likely {
-			combinations[f.fields.String()]++
-		}
-	}
-	for fields, n := range combinations {
-		r.Summary.Combinations = append(r.Summary.Combinations, Combination{fields, n})
-	}
-	slices.SortFunc(r.Summary.Combinations, func(a, b Combination) int {
-		return cmp.Or(cmp.Compare(b.People, a.People), cmp.Compare(a.Fields, b.Fields))
-	})
 }
 
 // Each calls f with every participant and field set, in order.

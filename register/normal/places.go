@@ -11,6 +11,7 @@ import (
 // zero value is ready; it is for one goroutine.
 type Places struct {
 	heads map[string]head
+	text  []byte // of the head that walk was at
 }
 
 // mostHeads bounds what is remembered: Japan has some 117,000 towns, a file seldom
@@ -31,17 +32,12 @@ type head struct {
 
 // AppendForm appends PlaceOf(s).Form().
 func (p *Places) AppendForm(dst []byte, s string) []byte {
-	at := headEnds(s)
-	if at == 0 || len(s) > 4*maxAddressText {
-		return append(dst, PlaceOf(s).Form()...)
-	}
-	h, ok := p.heads[s[:at]]
+	h, at, ok := p.walk(s)
 	if !ok {
-		h = headOf(s[:at])
-		if p.heads == nil || len(p.heads) >= mostHeads {
-			p.heads = make(map[string]head, 1024)
+		if at = headEnds(s); at == 0 || len(s) > 4*maxAddressText {
+			return append(dst, PlaceOf(s).Form()...)
 		}
-		p.heads[strings.Clone(s[:at])] = h
+		h = p.remembered(s[:at])
 	}
 	if !h.slow {
 		var stack [64]byte
@@ -50,6 +46,19 @@ func (p *Places) AppendForm(dst []byte, s string) []byte {
 		}
 	}
 	return append(dst, PlaceOf(s).Form()...)
+}
+
+// remembered is headOf, from memory if it can be.
+func (p *Places) remembered(s string) head {
+	h, ok := p.heads[s]
+	if !ok {
+		h = headOf(s)
+		if p.heads == nil || len(p.heads) >= mostHeads {
+			p.heads = make(map[string]head, 1024)
+		}
+		p.heads[strings.Clone(s)] = h
+	}
+	return h
 }
 
 // str is b as a string that lives as long as b isn't changed.

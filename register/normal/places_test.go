@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"azekura/population"
+
 	"pgregory.net/rapid"
 )
 
@@ -18,7 +20,7 @@ var tailsForTests = []string{"2-21-9", "1-1", "12", "3-4-5-6", "2丁目21番9号
 // TestPlacesAreThoseOfPlaceOf: what is remembered changes no answer.
 func TestPlacesAreThoseOfPlaceOf(t *testing.T) {
 	var p Places
-	fast := 0
+	fast, walked := 0, 0
 	same := func(t interface{ Errorf(string, ...any) }, s string) {
 		if got, want := string(p.AppendForm(nil, s)), PlaceOf(s).Form(); got != want {
 			t.Errorf("%q is %q by what was remembered, and %q", s, got, want)
@@ -29,16 +31,20 @@ func TestPlacesAreThoseOfPlaceOf(t *testing.T) {
 			for _, tail := range tailsForTests {
 				same(t, head+tail)
 				at := headEnds(head + tail)
-				if _, end := plainNumbers(nil, (head + tail)[at:]); at > 0 && end != elsewhere && !p.heads[(head + tail)[:at]].slow {
+				_, _, plain := p.walk(head + tail)
+				if plain {
+					walked++
+				}
+				if _, end := plainNumbers(nil, (head + tail)[at:]); at > 0 && end != elsewhere && (plain || !p.heads[(head + tail)[:at]].slow) {
 					fast++
 				}
 			}
 		}
 	}
-	if fast < 200 {
-		t.Errorf("only %d of the addresses went the fast way", fast)
+	if fast < 200 || walked < 200 {
+		t.Errorf("only %d of the addresses went the fast way, %d by walking", fast, walked)
 	}
-	pieces := append(append([]string{"町", "字", "大字", "郡", "-", "の", "ノ", "ー", "三", "十", "番", "丁目", "7", "0", "４", " ", "\u3000", "|", "ｱ", "ヶ", "\u0301"}, headsForTests...), tailsForTests...)
+	pieces := append(append([]string{"町", "字", "大字", "郡", "-", "の", "ノ", "之", "號", "縣", "澤", "々", "京都", "都", "ー", "三", "十", "番", "丁目", "7", "0", "４", " ", "\u3000", "|", "ｱ", "ヶ", "\u0301"}, headsForTests...), tailsForTests...)
 	rapid.Check(t, func(t *rapid.T) {
 		same(t, strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 6).Draw(t, "pieces"), ""))
 	})
@@ -48,11 +54,14 @@ func TestPlacesAreThoseOfPlaceOf(t *testing.T) {
 func TestPlacesForgets(t *testing.T) {
 	var p Places
 	for i := range mostHeads + 1000 {
-		s := "市" + strings.Repeat("甲", i&7) + string(rune(0x5000+i%0x2000)) + string(rune(0x6000+i/0x2000)) + "1-2"
+		s := "Ａ市" + strings.Repeat("甲", i&7) + string(rune(0x5000+i%0x2000)) + string(rune(0x6000+i/0x2000)) + "1-2"
 		p.AppendForm(nil, s)
 		if len(p.heads) > mostHeads {
 			t.Fatalf("%d heads are remembered", len(p.heads))
 		}
+	}
+	if len(p.heads) == 0 {
+		t.Fatal("nothing is remembered")
 	}
 }
 
@@ -81,4 +90,26 @@ func BenchmarkPlaces(b *testing.B) {
 			form = p.AppendForm(form[:0], "東京都千代田区霞が関2-21-9 第1ビル301")
 		}
 	})
+}
+
+// TestWalkIsHeadOf: heads of population's addresses, by both ways.
+func TestWalkIsHeadOf(t *testing.T) {
+	var p Places
+	g, walked := population.New(3), 0
+	for range 20_000 {
+		var person population.Person
+		g.Next(&person)
+		h, at, ok := p.walk(person.Address)
+		if !ok {
+			continue
+		}
+		walked++
+		if want := headOf(person.Address[:at]); h != want || at != headEnds(person.Address) {
+			t.Errorf("%q: %+v, and %+v by headOf", person.Address, h, want)
+		}
+	}
+	t.Logf("%d of 20000 were walked", walked)
+	if walked < 15_000 {
+		t.Errorf("only %d of 20000 addresses were walked", walked)
+	}
 }

@@ -25,9 +25,17 @@ const townSlots = 1 << 19
 type townTable struct {
 	bits  [1 << 15]uint64
 	slots [townSlots]uint64
-	// numbered are the hashes of what stands before a number in a town's name.
-	numbered map[uint64]bool
+	// numbered are the hashes of what stands before a number in a town's name, and
+	// bits that most of what isn't there stops at.
+	numbered     map[uint64]bool
+	numberedBits [1 << 10]uint64
+	// plain is what a character becomes whatever stands around it (0: that isn't
+	// so; numeral: it may be part of a number).
+	plain [0x10000]uint16
 }
+
+// isNumeral marks a numeral in townTable.plain.
+const isNumeral = 1
 
 var towns = sync.OnceValue(func() *townTable {
 	table := &townTable{numbered: map[uint64]bool{}}
@@ -46,14 +54,38 @@ var towns = sync.OnceValue(func() *townTable {
 			addTown(table, after)
 		}
 	}
+	for r := range rune(len(table.plain)) {
+		table.plain[r] = plainRune(r)
+	}
 	return table
 })
+
+// plainRune is for the characters that addresses are made of: what Address and then
+// canonical write for it, if both do so by itself.
+func plainRune(r rune) uint16 {
+	switch {
+	case r == '々', r >= 0x4E00 && r <= 0x9FFF, r >= 0x3041 && r <= 0x3096, r >= 0x30A1 && r <= 0x30F6, r == '〇':
+	default:
+		return 0
+	}
+	if numeral(r) >= 0 {
+		return isNumeral
+	}
+	var c canonical
+	c.next(Address(string(r)), 0)
+	to, n := utf8.DecodeRune(c.text)
+	if n != 3 || n != len(c.text) || numeral(to) >= 0 {
+		return 0
+	}
+	return uint16(to)
+}
 
 func addTown(table *townTable, town string) {
 	var c canonical
 	for i := 0; i < len(town); {
 		if _, end := numberAt(town, i); end > i && i > 0 {
 			table.numbered[c.hash] = true
+			table.numberedBits[c.hash>>48&(1<<10-1)] |= 1 << (c.hash >> 58)
 		}
 		i = c.next(town, i)
 	}
@@ -78,25 +110,28 @@ func (t *townTable) has(hash uint64) bool {
 }
 
 // goesOn says whether a town's name is what has this hash, then a number.
-func (t *townTable) goesOn(hash uint64) bool { return t.numbered[hash] }
+func (t *townTable) goesOn(hash uint64) bool {
+	return t.numberedBits[hash>>48&(1<<10-1)]>>(hash>>58)&1 != 0 && t.numbered[hash]
+}
 
 // canonical writes a place's name so that 三番町 and 3番町, 霞が関 and 霞ケ関,
-// 丸の内 and 丸ノ内 are the same, and hashes it as it goes (FNV-1a: the set is our
-// own and nobody's secret).
+// 丸の内 and 丸ノ内 are the same, and hashes it as it goes, character by character as
+// FNV does (the set is our own and nobody's secret).
 type canonical struct {
 	text []byte
 	hash uint64
 }
 
-const fnvStart, fnvPrime = 14695981039346656037, 1099511628211
+const hashStart, hashPrime = 14695981039346656037, 0x9E3779B97F4A7C15
+
+func hashed(hash uint64, r rune) uint64 { return (hash ^ uint64(r)) * hashPrime }
 
 // next takes the character at i of an Address form, or a whole number, and
 // returns where the next begins.
 func (c *canonical) next(s string, i int) int {
 	if c.hash == 0 {
-		c.hash = fnvStart
+		c.hash = hashStart
 	}
-	from := len(c.text)
 	number, end := numberAt(s, i)
 	if end == i {
 		r, n := utf8.DecodeRuneInString(s[i:])
@@ -109,15 +144,15 @@ func (c *canonical) next(s string, i int) int {
 		case 'ッ', 'っ', 'つ':
 			r = 'ツ'
 		}
-		c.text = utf8.AppendRune(c.text, r)
-	} else {
-		if number == "" {
-			number = s[i:end]
-		}
-		c.text = append(c.text, number...)
+		c.text, c.hash = utf8.AppendRune(c.text, r), hashed(c.hash, r)
+		return end
 	}
-	for _, b := range c.text[from:] {
-		c.hash = (c.hash ^ uint64(b)) * fnvPrime
+	if number == "" {
+		number = s[i:end]
+	}
+	c.text = append(c.text, number...)
+	for _, b := range []byte(number) {
+		c.hash = hashed(c.hash, rune(b))
 	}
 	return end
 }
