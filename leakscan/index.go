@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +57,39 @@ func Open(path string, keys *Keys) (*Index, error) {
 		_ = unmap() // the error that counts is there
 		return nil, err
 	}
+	x.keepFilters()
 	return x, nil
+}
+
+// mostKept bounds the memory for filters: those of some 100 million people.
+const mostKept = 1 << 30
+
+// keepFilters copies the filters to memory with large pages, where the system gives
+// it: they are asked at random for all that a scan reads, and on a file's pages of 4
+// KiB each look-up would be three walks through the page tables.
+func (x *Index) keepFilters() {
+	size := 0
+	for _, shards := range x.shards {
+		for i := range shards {
+			size += (len(shards[i].filter.Fingerprints) + 63) &^ 63
+		}
+	}
+	if size == 0 || size > mostKept {
+		return
+	}
+	room, free, err := largePages(size)
+	if err != nil {
+		return // the file's own pages serve as well, slower
+	}
+	unmap := x.unmap
+	x.unmap = func() error { return errors.Join(unmap(), free()) }
+	for _, shards := range x.shards {
+		for i := range shards {
+			f := &shards[i].filter.Fingerprints
+			n := copy(room, *f)
+			*f, room = room[:n:n], room[(n+63)&^63:]
+		}
+	}
 }
 
 // CaseOf is the case that a file says it is the index of. Nothing vouches for it

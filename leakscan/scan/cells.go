@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"encoding/binary"
 	"unicode/utf8"
 	"unsafe"
 
@@ -81,10 +82,10 @@ func (c *cell) classify(scratch *[]byte) {
 	if len(b) < 2 || len(b) > longestCell {
 		return
 	}
-	var n [byteKinds]uint16
-	for _, x := range b {
-		n[byteKind[x]]++
+	if b[0] >= 0xE3 && b[0] <= 0xE9 && c.japanese() {
+		return
 	}
+	n := countKinds(b)
 	if n[byteHigh] > 0 {
 		c.wide(scratch)
 		return
@@ -115,6 +116,114 @@ func (c *cell) classify(scratch *[]byte) {
 	case length <= 32 && n[byteSpace] == 0:
 		c.class = isRef
 	}
+}
+
+// countKinds counts the kinds of bytes: eight counts in one number while they fit,
+// so that a byte is one addition.
+func countKinds(b []byte) (n [byteKinds]uint16) {
+	if len(b) > 255 {
+		for _, x := range b {
+			n[byteKind[x]]++
+		}
+		return n
+	}
+	sum := uint64(0)
+	for _, x := range b {
+		sum += byteWeight[x]
+	}
+	for i := range n {
+		n[i] = uint16(sum >> (8 * i) & 255)
+	}
+	return n
+}
+
+// byteWeight is 1 in the byte of its kind's count.
+var byteWeight = func() (t [256]uint64) {
+	for c := range t {
+		t[c] = 1 << (8 * byteKind[c])
+	}
+	return t
+}()
+
+// japanese classifies what most cells beyond ASCII are, as wide does: what begins
+// with a kanji, of which only the digits count then, and kana alone. Not ok means
+// that only wide knows.
+func (c *cell) japanese() (ok bool) {
+	b := c.text
+	if b[0] == 0xE3 {
+		return c.kana()
+	}
+	if len(b) < 3 {
+		return false
+	}
+	switch digits := countDigits(b); {
+	case digits > 0:
+		c.class = isAddress
+		if digits <= 8 && len(b) <= 48 {
+			c.class |= isDate
+		}
+	case len(b) > 20 && len(b) <= 24:
+		return false // it hangs on the number of kanji
+	default:
+		c.class = isName
+		if dateKanji(b) {
+			c.class |= isDate
+		}
+		if len(b) > 24 {
+			c.class |= isAddress // blocks in numerals of kanji
+		}
+	}
+	return true
+}
+
+// kana is japanese for a cell that begins with kana.
+func (c *cell) kana() bool {
+	b, n := c.text, 0
+	for i := 0; i < len(b); {
+		switch {
+		case b[i] == ' ':
+			i++
+		case b[i] != 0xE3 || i+2 >= len(b):
+			return false
+		case b[i+1] == 0x82 || b[i+1] == 0x83 || b[i+1] == 0x81 && b[i+2] > 0x80:
+			n++
+			i += 3
+		case b[i+1] == 0x80 && b[i+2] == 0x80:
+			i += 3
+		default:
+			return false
+		}
+	}
+	c.class = isName | isKana
+	return n > 0
+}
+
+// countDigits counts digits, in ASCII and full width (EF BC 90 to 99), eight bytes at
+// a time where there can be none.
+func countDigits(b []byte) (n int) {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for i := 0; i < len(b); {
+		to := i + 1
+		if i+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[i:])
+			ef := w ^ 0xEFEFEFEFEFEFEFEF
+			if w&highs == highs && (ef-ones)&^ef&highs == 0 {
+				i += 8
+				continue
+			}
+			to = i + 8
+		}
+		for ; i < to; i++ {
+			switch x := b[i]; {
+			case x-'0' <= 9:
+				n++
+			case x == 0xEF && i+2 < len(b) && b[i+1] == 0xBC && b[i+2]-0x90 <= 9:
+				n++
+				i += 2
+			}
+		}
+	}
+	return n
 }
 
 func eraLetter(b byte) bool {

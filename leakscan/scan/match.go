@@ -34,7 +34,9 @@ type matcher struct {
 	judge   judge
 	found   []Finding
 	// alone counts a column's ten-digit cells, and those that are somebody's.
-	alone map[int32]*columnCount
+	alone    map[int32]*columnCount
+	lastCol  int32        // whose count was asked for last
+	lastOnly *columnCount // that count
 }
 
 // owner is where a token came from.
@@ -155,12 +157,22 @@ func (m *matcher) numbers() {
 const noColumn = -1
 
 func (m *matcher) column(col int32) *columnCount {
+	if m.lastOnly != nil && m.lastCol == col {
+		return m.lastOnly
+	}
 	c := m.alone[col]
 	if c == nil {
 		c = &columnCount{}
 		m.alone[col] = c
 	}
+	m.lastCol, m.lastOnly = col, c
 	return c
+}
+
+// forgetColumns begins their counts anew.
+func (m *matcher) forgetColumns() {
+	clear(m.alone)
+	m.lastOnly = nil
 }
 
 // account puts bank, branch and number together, in one cell or in four digits,

@@ -183,7 +183,7 @@ func (s shape) quotedRow(m *matcher, b []byte) []byte {
 }
 
 // cellsAtOnce bounds the cells that wait to be looked up together.
-const cellsAtOnce = 16384
+const cellsAtOnce = 3072
 
 // quoted takes a cell in quotes; "" is a quote. What stands between the closing
 // quote and the delimiter is left out.

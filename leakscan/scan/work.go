@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -332,7 +331,7 @@ func (m *matcher) take(p *placed) {
 		p.columns[col].Numbers += n.Numbers
 		p.columns[col].Hits += n.Hits
 	}
-	maps.DeleteFunc(m.alone, func(int32, *columnCount) bool { return true })
+	m.forgetColumns()
 }
 
 // drop empties a matcher whose findings were only a try.
@@ -342,7 +341,7 @@ func (m *matcher) drop() int {
 		n += f.Fields.Len()
 	}
 	m.found = m.found[:0]
-	clear(m.alone)
+	m.forgetColumns()
 	return n
 }
 
