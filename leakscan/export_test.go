@@ -15,3 +15,9 @@ func Reseal(file []byte, keys *Keys) {
 	binary.LittleEndian.PutUint64(file[64:], uint64(len(file)))
 	copy(file[macAt:], headMAC(keys, file[:headSize]))
 }
+
+// Contains asks a shard's filter by xorfilter's own code.
+func (x *Index) Contains(kind Kind, token uint64) bool {
+	f := &x.shards[kind][shardOf(token, x.head.bits[kind])].filter
+	return len(f.Fingerprints) != 0 && f.Contains(token)
+}

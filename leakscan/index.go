@@ -184,46 +184,81 @@ func (x *Index) Size() int64 { return int64(len(x.data)) }
 // Keys are the keys it was opened with.
 func (x *Index) Keys() *Keys { return x.keys }
 
-// Batch is how many tokens are best looked up at once: their loads run beside
-// each other.
-const Batch = 512
-
-// Filter appends to hits the positions of the tokens that the filter lets
-// through: all that are in the index, and one in 256 of the others.
-func (x *Index) Filter(kind Kind, tokens []uint64, hits []int32) []int32 {
-	shards, shardBits := x.shards[kind], x.head.bits[kind]
-	for i, token := range tokens {
-		s := &shards[shardOf(token, shardBits)]
-		if len(s.filter.Fingerprints) != 0 && s.filter.Contains(token) {
-			hits = append(hits, int32(i))
-		}
-	}
-	return hits
-}
-
 // Find appends the people who have a token: nobody, one, or all who share it. A
 // token that isn't in the index finds somebody once in two million times: let
 // Match confirm them.
 func (x *Index) Find(kind Kind, token uint64, people []uint32) []uint32 {
-	shardBits := x.head.bits[kind]
-	s := &x.shards[kind][shardOf(token, shardBits)]
+	s := &x.shards[kind][shardOf(token, x.head.bits[kind])]
 	if len(s.entries) == 0 {
 		return people
 	}
-	bucket, rest := place(token, shardBits, s.bucketBits)
+	bucket, rest := place(token, x.head.bits[kind], s.bucketBits)
 	le := binary.LittleEndian
-	from, to := le.Uint32(s.buckets[bucket*4:]), le.Uint32(s.buckets[bucket*4+4:])
+	return x.inBucket(s, le.Uint32(s.buckets[bucket*4:]), le.Uint32(s.buckets[bucket*4+4:]), rest, len(people)+int(x.head.people), people)
+}
+
+// FindAll is Find for those of the tokens that at names, most people of each at most:
+// what it loads for one waits for no other. ends says where each one's people end.
+func (x *Index) FindAll(kind Kind, tokens []uint64, at []int32, most int, people []uint32, ends []int32) ([]uint32, []int32) {
+	type bucket struct {
+		s        *shard
+		from, to uint32
+		rest     uint32
+	}
+	const group = 32
+	var in [group]bucket
+	shardBits := x.head.bits[kind]
+	for len(at) > 0 {
+		some := at[:min(group, len(at))]
+		at = at[len(some):]
+		for i, n := range some {
+			s := &x.shards[kind][shardOf(tokens[n], shardBits)]
+			in[i] = bucket{s: s}
+			if len(s.entries) == 0 {
+				continue
+			}
+			where, rest := place(tokens[n], shardBits, s.bucketBits)
+			in[i].rest = rest
+			in[i].from, in[i].to = binary.LittleEndian.Uint32(s.buckets[where*4:]), binary.LittleEndian.Uint32(s.buckets[where*4+4:])
+		}
+		loaded := byte(0)
+		for i := range some {
+			if b := &in[i]; uint64(b.from)*entrySize < uint64(len(b.s.entries)) {
+				loaded |= b.s.entries[uint64(b.from)*entrySize]
+			}
+		}
+		keep(loaded)
+		for i := range some {
+			b := &in[i]
+			people = x.inBucket(b.s, b.from, b.to, b.rest, len(people)+most, people)
+			ends = append(ends, int32(len(people)))
+		}
+	}
+	return people, ends
+}
+
+// keep makes a load that was for the cache's sake count, so that it is made.
+//
+//go:noinline
+func keep(byte) {}
+
+// inBucket appends those of a bucket's people whose token goes on with rest, until
+// there are most people.
+func (x *Index) inBucket(s *shard, from, to, rest uint32, most int, people []uint32) []uint32 {
 	if most := uint32(len(s.entries) / entrySize); to > most || from > to {
 		return people
 	}
 	found := false
 	for e := s.entries[from*entrySize : to*entrySize]; len(e) > 0; e = e[entrySize:] {
-		person := le.Uint32(e[2:])
+		person := binary.LittleEndian.Uint32(e[2:])
 		switch same := uint32(e[0])|uint32(e[1])<<8 == rest; {
 		case same && (person>>31 == 0 || found):
 			found = true
 			if person &^= 1 << 31; uint64(person) < x.head.people {
 				people = append(people, person)
+			}
+			if len(people) == most {
+				return people
 			}
 		case found:
 			return people
@@ -246,7 +281,41 @@ func (x *Index) Person(person uint32) (r Row, ok bool) {
 	if uint64(person) >= x.head.people {
 		return Row{}, false
 	}
-	at := binary.LittleEndian.Uint64(x.data[x.head.directory+uint64(person/everyPerch)*8:])
+	return x.PersonFrom(person, x.perch(person))
+}
+
+// perch is where the records that a person's is among begin.
+func (x *Index) perch(person uint32) uint64 {
+	return binary.LittleEndian.Uint64(x.data[x.head.directory+uint64(person/everyPerch)*8:])
+}
+
+// Perches appends where to look for each of the people, for PersonFrom, and loads what
+// is there: the loads of one wait for no other's.
+func (x *Index) Perches(people []uint32, at []uint64) []uint64 {
+	from := len(at)
+	for _, person := range people {
+		where := uint64(0)
+		if uint64(person) < x.head.people {
+			where = x.perch(person)
+		}
+		at = append(at, where)
+	}
+	const line, usual = 64, 56 // bytes of a cache's line, and of a record
+	loaded := byte(0)
+	for i, where := range at[from:] {
+		for n := where; n < where+uint64(people[i]%everyPerch+1)*usual && n < x.head.directory; n += line {
+			loaded |= x.data[n]
+		}
+	}
+	keep(loaded)
+	return at
+}
+
+// PersonFrom is Person where it is known what Perches says.
+func (x *Index) PersonFrom(person uint32, at uint64) (r Row, ok bool) {
+	if uint64(person) >= x.head.people {
+		return Row{}, false
+	}
 	for n := uint32(0); ; n++ {
 		if at > x.head.directory || x.head.directory-at < 19 {
 			return Row{}, false

@@ -171,6 +171,53 @@ func TestShards(t *testing.T) {
 	}
 }
 
+// TestBatches: what is asked in batches is what is asked one by one, and the filter
+// is xorfilter's own.
+func TestBatches(t *testing.T) {
+	n := 2000
+	key := leaktest.Key()
+	x := leaktest.Open(t, leaktest.Build(t, 1, n, key, 2), key)
+	g, random := population.New(1), insttest.Random(t)
+	var tokens []uint64
+	for range n {
+		var p population.Person
+		g.Next(&p)
+		tokens = append(tokens, x.Keys().Token(leakscan.Number, []byte(p.Number)), x.Keys().Token(leakscan.Phone, []byte(normal.Phone(p.Phone))), random.Uint64())
+	}
+	for kind := range leakscan.Kinds {
+		kind := leakscan.Kind(kind)
+		var want, found, people []uint32
+		var wantHits, hits, ends []int32
+		for i, token := range tokens {
+			if x.Contains(kind, token) {
+				wantHits = append(wantHits, int32(i))
+			}
+		}
+		if hits = x.Filter(kind, tokens, nil); !slices.Equal(hits, wantHits) {
+			t.Errorf("%s: the filter lets %d through, by xorfilter %d", kind, len(hits), len(wantHits))
+		}
+		found, ends = x.FindAll(kind, tokens, hits, n, nil, nil)
+		from := int32(0)
+		for i, at := range hits {
+			if want = x.Find(kind, tokens[at], nil); !slices.Equal(found[from:ends[i]], want) {
+				t.Errorf("%s: %d people by batches, %d one by one", kind, ends[i]-from, len(want))
+			}
+			people, from = append(people, want...), ends[i]
+		}
+		for i, at := range x.Perches(people, nil) {
+			if a, ok := x.PersonFrom(people[i], at); !ok || a.ID() != leaktest.ID(int(people[i])) {
+				t.Errorf("%s: the record of person %d is another's", kind, people[i])
+			}
+		}
+		if most, ends := x.FindAll(kind, tokens, hits, 1, nil, nil); len(most) > len(hits) || len(ends) != len(hits) {
+			t.Errorf("%s: %d people of %d tokens, one of each at most", kind, len(most), len(hits))
+		}
+	}
+	if got := x.Perches([]uint32{uint32(n), 1 << 31}, nil); len(got) != 2 {
+		t.Errorf("%d perches for people who aren't there", len(got))
+	}
+}
+
 func TestNobody(t *testing.T) {
 	key := leaktest.Key()
 	x := leaktest.Open(t, leaktest.Build(t, 1, 0, key, 1), key)

@@ -31,6 +31,8 @@ type cell struct {
 	digits []byte // what it has of digits, in ASCII, where it is made of them
 	class  class
 	col    int32
+	// Where matcher.names has the text as a name, once it was asked for.
+	looseFrom, looseTo int32
 }
 
 // kinds of bytes, for the one pass over a cell.

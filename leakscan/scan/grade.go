@@ -179,10 +179,10 @@ func (p *person) grade() Grade {
 // counts how many share it.
 func (j *judge) candidates(r *record, h *hit) {
 	first, count := len(j.people), uint32(0)
-	for _, number := range j.m.people[h.from:h.to] {
+	for i, number := range j.m.people[h.from:h.to] {
 		at := j.at(number)
 		if at < 0 {
-			row, ok := j.m.index.Person(number)
+			row, ok := j.m.index.PersonFrom(number, j.m.perches[int(h.from)+i])
 			if !ok {
 				continue
 			}

@@ -29,7 +29,10 @@ type matcher struct {
 	tokens  [leakscan.Kinds][]uint64
 	owners  [leakscan.Kinds][]owner
 	through []int32
+	ends    []int32
 	people  []uint32
+	perches []uint64 // of people
+	names   []byte   // of cells, under tier 2
 	hits    []hit
 	judge   judge
 	found   []Finding
@@ -104,7 +107,7 @@ func (m *matcher) run() {
 		}
 	}
 	m.records, m.cells, m.scratch = m.records[:0], m.cells[:0], m.scratch[:0]
-	m.hits, m.people = m.hits[:0], m.people[:0]
+	m.hits, m.people, m.perches, m.names = m.hits[:0], m.people[:0], m.perches[:0], m.names[:0]
 }
 
 func (m *matcher) classify() {
@@ -234,6 +237,16 @@ func (m *matcher) named(i int32, r *record) {
 	}
 }
 
+// loose is a cell's text as a name under tier 2, folded once.
+func (m *matcher) loose(c *cell) []byte {
+	if c.looseTo == 0 {
+		c.looseFrom = int32(len(m.names))
+		m.names = normal.AppendNameLoose(m.names, str(c.text))
+		c.looseTo = int32(len(m.names))
+	}
+	return m.names[c.looseFrom:c.looseTo]
+}
+
 // joins says whether two neighbours may be a surname and a given name.
 func joins(a, b *cell) bool {
 	return a.class&isName != 0 && b.class&isName != 0 && a.class&isKana == b.class&isKana && len(a.text) <= 24 && len(b.text) <= 24 && a.text[0] >= 0x80
@@ -248,9 +261,9 @@ func (m *matcher) nameToken(i, n, next int32, c, then *cell, days []normal.Day, 
 		}
 		m.dayTokens(leakscan.KanaBirth, len(m.form), days, o)
 	}
-	m.form = normal.AppendNameLoose(m.form[:0], str(c.text))
+	m.form = append(m.form[:0], m.loose(c)...)
 	if then != nil {
-		m.form = normal.AppendNameLoose(m.form, str(then.text))
+		m.form = append(m.form, m.loose(then)...)
 	}
 	m.dayTokens(leakscan.NameBirth, len(m.form), days, o)
 }
@@ -284,13 +297,12 @@ func (m *matcher) addressed(i int32, r *record) {
 			continue
 		}
 		made++
-		m.form = normal.AppendNameLoose(m.form[:0], str(c.text))
+		m.form = append(m.form[:0], m.loose(c)...)
 		m.form = leakscan.AppendNameAddress(m.form[:0], m.form[:len(m.form)], m.place)
 		m.token(leakscan.NameAddress, m.form, owner{i, n, -1})
 		if n+1 < r.to && n+1 != at {
 			if next := &m.cells[n+1]; joins(c, next) {
-				m.form = normal.AppendNameLoose(m.form[:0], str(c.text))
-				m.form = normal.AppendNameLoose(m.form, str(next.text))
+				m.form = append(append(m.form[:0], m.loose(c)...), m.loose(next)...)
 				m.form = leakscan.AppendNameAddress(m.form[:0], m.form[:len(m.form)], m.place)
 				m.token(leakscan.NameAddress, m.form, owner{i, n, n + 1})
 			}
@@ -309,27 +321,28 @@ func (m *matcher) lookUp() {
 		for len(tokens) > 0 {
 			n := min(len(tokens), leakscan.Batch)
 			m.through = m.index.Filter(leakscan.Kind(kind), tokens[:n], m.through[:0])
-			for _, at := range m.through {
-				m.hit(leakscan.Kind(kind), tokens[at], owners[at])
-			}
+			m.hit(leakscan.Kind(kind), tokens[:n], owners[:n])
 			tokens, owners = tokens[n:], owners[n:]
 		}
 		m.tokens[kind], m.owners[kind] = m.tokens[kind][:0], m.owners[kind][:0]
 	}
+	m.perches = m.index.Perches(m.people[len(m.perches):], m.perches)
 }
 
-func (m *matcher) hit(kind leakscan.Kind, token uint64, o owner) {
-	from := len(m.people)
-	m.people = m.index.Find(kind, token, m.people)
-	if len(m.people) == from {
-		return
+// hit looks up what the filter let through.
+func (m *matcher) hit(kind leakscan.Kind, tokens []uint64, owners []owner) {
+	from := int32(len(m.people))
+	m.people, m.ends = m.index.FindAll(kind, tokens, m.through, mostShared+1, m.people, m.ends[:0])
+	for i, to := range m.ends {
+		if to == from {
+			continue
+		}
+		o := owners[m.through[i]]
+		h := hit{kind: kind, cell: o.cell, other: o.other, from: from, to: min(to, from+mostShared), beyond: to-from > mostShared}
+		r := &m.records[o.record]
+		h.next = r.first
+		r.first = int32(len(m.hits))
+		m.hits = append(m.hits, h)
+		from = to
 	}
-	h := hit{kind: kind, cell: o.cell, other: o.other, from: int32(from), to: int32(len(m.people))}
-	if len(m.people)-from > mostShared {
-		m.people, h.to, h.beyond = m.people[:from+mostShared], int32(from+mostShared), true
-	}
-	r := &m.records[o.record]
-	h.next = r.first
-	r.first = int32(len(m.hits))
-	m.hits = append(m.hits, h)
 }

@@ -46,6 +46,9 @@ func AppendDays(dst []Day, s string) []Day {
 	if len(s) < 5 || len(s) > maxDate {
 		return dst
 	}
+	if y, m, d, ok := plainDate(s); ok {
+		return appendDay(dst, DayOf(y, m, d))
+	}
 	var buf [maxDate]byte
 	t := simple(buf[:0], s)
 	if len(t) == 0 {
@@ -58,6 +61,23 @@ func AppendDays(dst []Day, s string) []Day {
 		return dst
 	}
 	return western(dst, t)
+}
+
+// plainDate reads 1950-04-12, 1950/04/12 and 1950.04.12, what most dates are.
+func plainDate(s string) (y, m, d int, ok bool) {
+	if len(s) != 10 || s[4] != s[7] || s[4] != '-' && s[4] != '/' && s[4] != '.' {
+		return 0, 0, 0, false
+	}
+	var n [8]byte
+	copy(n[:], s[:4])
+	n[4], n[5], n[6], n[7] = s[5], s[6], s[8], s[9]
+	for i := range n {
+		if n[i] -= '0'; n[i] > 9 {
+			return 0, 0, 0, false
+		}
+	}
+	y = int(n[0])*1000 + int(n[1])*100 + int(n[2])*10 + int(n[3])
+	return y, int(n[4])*10 + int(n[5]), int(n[6])*10 + int(n[7]), y >= 100
 }
 
 func appendDay(dst []Day, d Day) []Day {

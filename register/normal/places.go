@@ -11,7 +11,9 @@ import (
 // zero value is ready; it is for one goroutine.
 type Places struct {
 	heads map[string]head
-	text  []byte // of the head that walk was at
+	// Of the head that walk was at: its text, and what was passed on the way.
+	text  [8 * longestTown]byte
+	steps [longestTown]step
 }
 
 // mostHeads bounds what is remembered: Japan has some 117,000 towns, a file seldom

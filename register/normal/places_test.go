@@ -92,6 +92,14 @@ func BenchmarkPlaces(b *testing.B) {
 	})
 }
 
+// sameHead leaves the steps out where nothing asks for them.
+func sameHead(a, b head) bool {
+	if !a.goesOn {
+		a.steps = b.steps
+	}
+	return a == b
+}
+
 // TestWalkIsHeadOf: heads of population's addresses, by both ways.
 func TestWalkIsHeadOf(t *testing.T) {
 	var p Places
@@ -104,7 +112,7 @@ func TestWalkIsHeadOf(t *testing.T) {
 			continue
 		}
 		walked++
-		if want := headOf(person.Address[:at]); h != want || at != headEnds(person.Address) {
+		if want := headOf(person.Address[:at]); !sameHead(h, want) || at != headEnds(person.Address) {
 			t.Errorf("%q: %+v, and %+v by headOf", person.Address, h, want)
 		}
 	}

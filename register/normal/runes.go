@@ -47,7 +47,7 @@ func dropped(r rune) bool {
 		return true
 	case r < 0x80:
 		return false
-	case r == '・' || r == '･' || r == 0xB7:
+	case r == '・' || r == '･' || r == 0xB7 || r == '\u3000':
 		return true
 	case r == 0x3164 || r == 0xFFA0 || r == 0x115F || r == 0x1160 || r == 0x2800:
 		return true // blanks that Unicode counts as letters or symbols

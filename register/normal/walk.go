@@ -15,20 +15,19 @@ func (p *Places) walk(s string) (h head, at int, ok bool) {
 	if i < 0 || len(s) > 4*maxAddressText {
 		return head{}, 0, false
 	}
-	from, rest, last := i, i, rune(0)
-	text, hash := p.text[:0], uint64(hashStart)
+	from, last := i, rune(0)
+	text, steps := p.text[:0], p.steps[:0]
+	hash := uint64(hashStart)
 	for i+2 < len(s) && s[i] >= 0xE3 && s[i] <= 0xE9 {
 		r := rune(s[i]&0x0F)<<12 | rune(s[i+1]&0x3F)<<6 | rune(s[i+2]&0x3F)
-		if (s[i+1]^0x80)|(s[i+2]^0x80) > 0x3F {
+		if (s[i+1]^0x80)|(s[i+2]^0x80) > 0x3F || len(steps) == longestTown {
 			return head{}, 0, false
 		}
-		to := table.plain[r]
 		last = r
 		i += 3
-		if to == 0 || h.steps >= longestTown {
+		switch to := table.plain[r]; to {
+		case 0:
 			return head{}, 0, false
-		}
-		switch to {
 		case isNumeral:
 			var number string
 			if number, i = numberAt(s, i-3); number == "" || table.counts(s[i:]) {
@@ -42,12 +41,8 @@ func (p *Places) walk(s string) (h head, at int, ok bool) {
 			hash = hashed(hash, rune(to))
 			text = append(text, 0xE0|byte(to>>12), 0x80|byte(to>>6)&0x3F, 0x80|byte(to)&0x3F)
 		}
-		if h.steps++; table.has(hash) {
-			rest, h.town = i, len(text)
-			h.steps = max(h.steps-1, longestTown-pastTown) + 1
-		}
+		steps = append(steps, step{hash, int32(i), int32(len(text))})
 	}
-	p.text = text
 	if i == len(s) || i == from || !headMayEnd(last) {
 		return head{}, 0, false
 	}
@@ -55,9 +50,47 @@ func (p *Places) walk(s string) (h head, at int, ok bool) {
 		return head{}, 0, false
 	}
 	h.whole, h.hash, h.goesOn = str(text), hash, table.goesOn(hash)
+	rest, ok := h.longest(table, steps)
+	if !ok {
+		return head{}, 0, false
+	}
 	h.bare = h.town > 0 && strings.TrimPrefix(s[rest:i], "字") == ""
-	h.slow = h.town == 0 && h.steps >= longestTown
+	h.slow = h.town == 0 && len(steps) >= longestTown
 	return h, i, true
+}
+
+// step is where walk was after a character.
+type step struct {
+	hash uint64
+	from int32 // what follows begins, in the address
+	text int32 // bytes of the head's text so far
+}
+
+// longest finds the longest town among the steps, and where what follows it begins.
+// It asks the table from the last step on, which is the town's end more often than
+// not; where headOf's loop could end before the head's end, or its count matters, it
+// asks as that does.
+func (h *head) longest(table *townTable, steps []step) (rest int, ok bool) {
+	if len(steps) < pastTown && !h.goesOn {
+		for i := len(steps) - 1; i >= 0; i-- {
+			if table.has(steps[i].hash) {
+				h.town = int(steps[i].text)
+				return int(steps[i].from), true
+			}
+		}
+		return 0, true
+	}
+	for i := range steps {
+		if h.steps >= longestTown {
+			return 0, false
+		}
+		if table.has(steps[i].hash) {
+			h.town, rest = int(steps[i].text), int(steps[i].from)
+			h.steps = max(h.steps, longestTown-pastTown)
+		}
+		h.steps++
+	}
+	return rest, true
 }
 
 // headMayEnd says whether a digit after a character of a head begins the numbers,
@@ -105,10 +138,34 @@ func (t *townTable) prefectureEnds(s string) int {
 	for _, at := range [...]int{6, 9} {
 		switch end := s[at : at+3]; end {
 		case "都", "府", "県":
-			if prefectures[s[:at]] && (end != "都" || s[:at] != "京都") {
+			if isPrefecture(s[:at]) && (end != "都" || s[:at] != "京都") {
 				return at + 3
 			}
 		}
 	}
 	return 0
+}
+
+// prefectureSlots is prefectures by prefectureSlot.
+var prefectureSlots = func() (slots [256]string) {
+	for p := range prefectures {
+		at := prefectureSlot(p)
+		for slots[at] != "" {
+			at++
+		}
+		slots[at] = p
+	}
+	return slots
+}()
+
+func prefectureSlot(s string) uint8 { return s[1]*3 + s[2]*5 + s[4]*7 + s[5]*11 }
+
+// isPrefecture is for two or three kanji.
+func isPrefecture(s string) bool {
+	for at := prefectureSlot(s); prefectureSlots[at] != ""; at++ {
+		if prefectureSlots[at] == s {
+			return true
+		}
+	}
+	return false
 }
