@@ -24,7 +24,7 @@ import (
 
 func (a *app) leakCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "leak", Short: "Say whose data is in a heap of files"}
-	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakResolveCommand(), a.leakCloseCommand())
+	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakWorkCommand(), a.leakResolveCommand(), a.leakCloseCommand())
 	return cmd
 }
 
@@ -84,7 +84,7 @@ func (a *app) leakCloseCommand() *cobra.Command {
 }
 
 func (a *app) leakScanCommand() *cobra.Command {
-	var index, out, passwords string
+	var index, out, passwords, jobs string
 	var o scan.Options
 	cmd := &cobra.Command{
 		Use:   "scan PATH... --index FILE [-o DIR | --json]",
@@ -97,7 +97,8 @@ With -o it writes findings.ndjson (one line a participant and field set),
 ledger.ndjson (what became of every range of every file) and summary.json into a
 folder, and goes on where it was if it was interrupted. What was locked then is read
 again if --passwords is given. With --json it prints the
-findings, otherwise the summary.
+findings, otherwise the summary. With --jobs other machines share the work: see
+azekura leak work.
 
 Grades: A the number and one more field; B name and birth or address that nobody
 else shares, and a third field; C likely; D a number alone; ambiguous; conflict.`,
@@ -107,6 +108,7 @@ else shares, and a third field; C likely; D a number alone; ambiguous; conflict.
 	cmd.Flags().StringVar(&index, "index", "", "the index's file")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "a folder for the results, made if it isn't there")
 	cmd.Flags().StringVar(&passwords, "passwords", "", "a file with a password a line, to try on locked archives and PDFs")
+	jobsFlag(cmd, &jobs)
 	cmd.Flags().IntVar(&o.Workers, "workers", 0, "how many files and blocks are scanned at once; one a processor otherwise")
 	_ = cmd.MarkFlagRequired("index") // the flag exists
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
@@ -131,10 +133,17 @@ else shares, and a third field; C likely; D a number alone; ambiguous; conflict.
 				turn.Unlock()
 			}
 		}
-		r, err := scan.Run(cmd.Context(), x, o)
-		bar.end()
-		if err == nil {
-			err = report(cmd, r, out, *asJSON)
+		use := func(r *scan.Result) error {
+			bar.end()
+			return report(cmd, r, out, *asJSON)
+		}
+		if jobs != "" {
+			err = spreadScan(cmd, jobs, x, o, use)
+		} else {
+			var r *scan.Result
+			if r, err = scan.Run(cmd.Context(), x, o); err == nil {
+				err = use(r)
+			}
 		}
 		return errors.Join(err, x.Close())
 	}

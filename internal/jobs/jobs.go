@@ -27,7 +27,7 @@ import (
 
 // Runner runs the jobs of one installation in this process.
 type Runner struct {
-	insert func(ctx context.Context, args river.JobArgs) error
+	insert func(ctx context.Context, args river.JobArgs) (id int64, err error)
 	daily  func(job *river.PeriodicJob) error
 	stop   func(ctx context.Context) error
 	atWork *atWork
@@ -100,7 +100,11 @@ func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], 
 		return nil, fmt.Errorf("take up the jobs of the process before: %w", err)
 	}
 	working, told := &atWork{}, newSaid(tell)
-	client, err := river.NewClient(driver, config(workers, working, guard, told))
+	return run(ctx, driver, config(workers, working, guard, told), working, told)
+}
+
+func run[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], c *river.Config, working *atWork, told *said) (*Runner, error) {
+	client, err := river.NewClient(driver, c)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the job engine: %w", err)
 	}
@@ -108,9 +112,12 @@ func start[Tx any](ctx context.Context, d db.DB, driver riverdriver.Driver[Tx], 
 		return nil, fmt.Errorf("start the job engine: %w", err)
 	}
 	return &Runner{
-		insert: func(ctx context.Context, args river.JobArgs) error {
-			_, err := client.Insert(ctx, args, &river.InsertOpts{MaxAttempts: 3})
-			return err
+		insert: func(ctx context.Context, args river.JobArgs) (int64, error) {
+			inserted, err := client.Insert(ctx, args, &river.InsertOpts{MaxAttempts: 3})
+			if err != nil {
+				return 0, err
+			}
+			return inserted.Job.ID, nil
 		},
 		daily: func(job *river.PeriodicJob) error {
 			_, err := client.PeriodicJobs().AddSafely(job)
@@ -143,10 +150,8 @@ func config(workers *river.Workers, working *atWork, guard Guard, told *said) *r
 
 // Insert queues a job.
 func (r *Runner) Insert(ctx context.Context, args river.JobArgs) error {
-	if err := r.insert(ctx, args); err != nil {
-		return fmt.Errorf("queue the job: %w", err)
-	}
-	return nil
+	_, err := r.InsertID(ctx, args)
+	return err
 }
 
 // Daily queues a job at each of a schedule's moments, and at the start. due says

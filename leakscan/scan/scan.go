@@ -42,6 +42,8 @@ type Options struct {
 	// Journal is a file that keeps what was done, so that a scan which was
 	// interrupted goes on where it was; "" for none.
 	Journal string
+	// Stretch is how many blocks of 1 MiB a Hand cuts large texts by; 0: 64.
+	Stretch int
 	// Progress, when given, hears how many bytes of how many were read, from
 	// several goroutines.
 	Progress func(done, total int64)
@@ -229,13 +231,18 @@ func (r *runner) one(w *work, f file, to *done) error {
 	if err := w.file(f); err != nil {
 		return err
 	}
+	r.keep(w, to)
+	return r.journal.put(to)
+}
+
+// keep takes what came of a file out of its work.
+func (r *runner) keep(w *work, to *done) {
 	to.Ledger = w.ledger
 	for _, p := range w.parts {
 		settleColumns(p, r.index.People())
 		to.Parts = append(to.Parts, donePart{p.path, p.encoding, p.found, numbersOf(p)})
 	}
 	w.ledger, w.parts = nil, nil
-	return r.journal.put(to)
 }
 
 // file scans one.

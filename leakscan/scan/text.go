@@ -14,6 +14,9 @@ const (
 	sampleSize  = 1 << 18
 )
 
+// errLines is what the ledger says of a text that isn't wholly of one charset.
+const errLines = "some lines aren't of its encoding"
+
 var errLong = errors.New("a line is longer than 16 MiB: it was cut")
 
 func (w *work) text(in *input) error { return w.textEntry(in, &Entry{}) }
@@ -39,7 +42,7 @@ func (w *work) textEntry(in *input, entry *Entry) error {
 	t.part.encoding, entry.Format, entry.Records = entry.Encoding, t.shape.layout.String(), t.rows
 	w.gather(t.part)
 	if err == nil && (t.bad > 0 || t.cut) {
-		entry.State, entry.Reason = Partial, "some lines aren't of its encoding"
+		entry.State, entry.Reason = Partial, errLines
 		if t.cut {
 			entry.Reason = errLong.Error()
 		}
@@ -269,6 +272,10 @@ func (t *texting) block(raw []byte, at int64) error {
 		text, bad := decodeLines(nil, raw, t.charset)
 		t.note(bad, at)
 		return t.feeder.feed(text)
+	}
+	if t.w.cut != nil && t.in.depth == 0 && t.wide == 0 {
+		t.w.cut(t, at, int64(len(raw))) // for other workers, see pieces.go
+		return nil
 	}
 	for len(t.pending) >= 2*t.w.workers {
 		t.collect()

@@ -84,7 +84,9 @@ type work struct {
 	parts     []placed
 	read      func(int64) // hears of bytes of the file that were read
 	workers   int
-	own       [2]*matcher // for tries, and for what is read in one go
+	// cut, when set, takes a large text's blocks in place of being scanned.
+	cut func(t *texting, at, size int64)
+	own [2]*matcher // for tries, and for what is read in one go
 }
 
 // matcher is one of the file's own, for what doesn't go through the pool: so

@@ -1,0 +1,294 @@
+package scan
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"azekura/leakscan"
+)
+
+// Piece is a share of a scan that another process may do: a file, or a stretch of
+// a large text between two ends of records.
+type Piece struct {
+	Path     string   `json:"path"`
+	Size     int64    `json:"size"`
+	Modified int64    `json:"modified"` // nanoseconds since 1970
+	Why      string   `json:"why,omitempty"`
+	Stretch  *Stretch `json:"stretch,omitempty"`
+}
+
+// Stretch is a run of blocks of whole records, with what the blocks before decided.
+type Stretch struct {
+	Layout uint8   `json:"layout"`
+	Comma  uint8   `json:"comma,omitempty"`
+	Quotes bool    `json:"quotes,omitempty"`
+	Blocks []Block `json:"blocks"`
+}
+
+// Block is a range of a file.
+type Block struct {
+	From    int64 `json:"from"`
+	To      int64 `json:"to"`
+	Charset uint8 `json:"charset"`
+}
+
+// ErrChanged means that a file isn't what it was when the scan began, so that its
+// pieces don't fit together.
+var ErrChanged = errors.New("a file was changed while it was scanned; scan again")
+
+// stretchBlocks is how many blocks make a stretch: some 64 MiB.
+const stretchBlocks = 64
+
+// List lists the files that a scan of paths reads, in the order of its results.
+func List(ctx context.Context, paths []string) ([]Piece, error) {
+	files, err := walk(ctx, paths)
+	pieces := make([]Piece, len(files))
+	for i, f := range files {
+		pieces[i] = Piece{Path: f.path, Size: f.size, Modified: f.modified, Why: f.why}
+	}
+	return pieces, err
+}
+
+// Hand does pieces, one at a time.
+type Hand struct {
+	r *runner
+	w *work
+}
+
+// NewHand opens one. Options' paths, journal and progress aren't looked at.
+func NewHand(index *leakscan.Index, o Options) (*Hand, error) {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Limits == (Limits{}) {
+		o.Limits = DefaultLimits
+	}
+	if o.Stretch <= 0 {
+		o.Stretch = stretchBlocks
+	}
+	r := &runner{index: index, o: o, journal: &journal{}, pool: make(chan *matcher, o.Workers)}
+	for range o.Workers {
+		r.pool <- newMatcher(index)
+	}
+	var err error
+	if r.temp, err = os.MkdirTemp("", "azekura-scan-"); err != nil {
+		return nil, fmt.Errorf("make a folder for unpacking: %w", err)
+	}
+	return &Hand{r: r}, nil
+}
+
+// Close removes what was unpacked.
+func (h *Hand) Close() error { return os.RemoveAll(h.r.temp) }
+
+// share is what came of a piece.
+type share struct {
+	Done    done
+	Stretch stretchDone
+	Cut     int // stretches that the file was cut into, whose shares complete it
+}
+
+// stretchDone is what came of a stretch.
+type stretchDone struct {
+	Found   []Finding
+	Columns map[int32]columnCount
+	Rows    int64
+	Bad     int64
+	Ledger  []Entry // of lines that couldn't be decoded
+}
+
+// Do does a piece. A large text isn't scanned but cut: what it returns then are the
+// stretches, for anyone to do.
+func (h *Hand) Do(ctx context.Context, p Piece) (result []byte, more []Piece, err error) {
+	h.w = &work{ctx: ctx, index: h.r.index, pool: h.r.pool, limits: h.r.o.Limits, temp: h.r.temp, workers: h.r.o.Workers, passwords: h.r.o.Passwords,
+		read: func(int64) {}}
+	var s share
+	if p.Stretch != nil {
+		err = h.stretch(p, &s.Stretch)
+	} else if more, err = h.file(p, &s.Done); err == nil {
+		s.Cut = len(more)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(s); err != nil {
+		return nil, nil, fmt.Errorf("write what came of a piece: %w", err)
+	}
+	return b.Bytes(), more, nil
+}
+
+func (h *Hand) file(p Piece, to *done) ([]Piece, error) {
+	f := file{p.Path, p.Size, p.Modified, p.Why}
+	if f.why == "" && f.size > 2*int64(h.r.o.Stretch)*blockSize {
+		more, again, err := h.cut(f, to)
+		if err != nil || !again {
+			return more, err
+		}
+	}
+	return nil, h.r.one(h.w, f, to)
+}
+
+// cut reads a large file to its end, for its sum and for the ends of its blocks, as
+// the scan itself finds them. Where the file isn't a text in which blocks stand by
+// themselves it is scanned by this; a text that is out of the ordinary is to be
+// scanned again, by itself.
+func (h *Hand) cut(f file, to *done) (more []Piece, again bool, err error) {
+	w, fits := h.w, true
+	var s Stretch
+	w.cut = func(t *texting, at, size int64) {
+		shape := Stretch{Layout: uint8(t.shape.layout), Comma: t.shape.comma, Quotes: t.shape.quotes}
+		if len(s.Blocks) == 0 {
+			s.Layout, s.Comma, s.Quotes = shape.Layout, shape.Comma, shape.Quotes
+		}
+		// ISO-2022-JP's state may reach over the end of a line.
+		fits = fits && s.Layout == shape.Layout && s.Comma == shape.Comma && s.Quotes == shape.Quotes && t.charset != iso2022JP
+		s.Blocks = append(s.Blocks, Block{at, at + size, uint8(t.charset)})
+	}
+	err = w.file(f)
+	w.cut = nil
+	if err != nil {
+		return nil, false, err
+	}
+	*to = done{Index: h.r.index.Sum(), Path: f.path, Size: f.size, Modified: f.modified}
+	if len(s.Blocks) == 0 {
+		h.r.keep(w, to)
+		return nil, false, nil
+	}
+	if !fits || len(w.ledger) != 1 || w.ledger[0].State != Parsed || w.ledger[0].To != f.size || len(w.parts) != 0 {
+		return nil, true, nil
+	}
+	to.Ledger = w.ledger
+	for from := 0; from < len(s.Blocks); from += h.r.o.Stretch {
+		one := s
+		one.Blocks = s.Blocks[from:min(from+h.r.o.Stretch, len(s.Blocks))]
+		more = append(more, Piece{Path: f.path, Size: f.size, Modified: f.modified, Stretch: &one})
+	}
+	return more, false, nil
+}
+
+// stretch scans one.
+func (h *Hand) stretch(p Piece, to *stretchDone) error {
+	w := h.w
+	file, err := os.Open(p.Path)
+	if err != nil {
+		return fmt.Errorf("%w: it can't be opened any more", ErrChanged)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || info.Size() != p.Size || info.ModTime().UnixNano() != p.Modified {
+		return ErrChanged
+	}
+	if w.limits.Time > 0 {
+		w.until = time.Now().Add(w.limits.Time)
+	}
+	in := w.input(p.Path, file, p.Size, 0)
+	t := &texting{w: w, in: in, entry: &Entry{}, part: placed{path: p.Path}, decided: true}
+	for _, b := range p.Stretch.Blocks {
+		if err = w.ctx.Err(); err != nil {
+			break
+		}
+		if b.From < 0 || b.To <= b.From || b.To > p.Size || b.To-b.From > 2*longestLine || int(b.Charset) >= len(charsetNames) {
+			err = errors.New("a stretch isn't one of this scan")
+			break
+		}
+		raw := make([]byte, b.To-b.From)
+		if _, err = file.ReadAt(raw, b.From); err != nil && !errors.Is(err, io.EOF) {
+			err = ErrChanged
+			break
+		}
+		t.charset = charset(b.Charset)
+		t.shape = shape{layout: layout(p.Stretch.Layout), comma: p.Stretch.Comma, quotes: p.Stretch.Quotes}
+		if err = t.block(raw, b.From); err != nil {
+			break
+		}
+	}
+	for len(t.pending) > 0 {
+		t.collect()
+	}
+	if err != nil {
+		return err
+	}
+	*to = stretchDone{Found: t.part.found, Columns: map[int32]columnCount{}, Rows: t.rows, Bad: t.bad, Ledger: w.ledger}
+	for col, n := range t.part.columns {
+		to.Columns[col] = *n
+	}
+	return nil
+}
+
+// Join makes a result of what came of a scan's pieces: of each file, in List's
+// order, and, where Do cut it, of its stretches, counted from 0.
+func Join(index *leakscan.Index, files int, load func(file, stretch int) ([]byte, error)) (*Result, error) {
+	all := make([]done, files)
+	for n := range all {
+		s, err := loadShare(load, n, -1)
+		if err != nil {
+			return nil, err
+		}
+		all[n] = s.Done
+		if s.Done.Index != index.Sum() || len(s.Done.Ledger) == 0 {
+			return nil, errors.New("what came of a piece belongs to another index")
+		}
+		if s.Cut > 0 {
+			if err := all[n].complete(index, s.Cut, func(k int) (stretchDone, error) {
+				part, err := loadShare(load, n, k)
+				return part.Stretch, err
+			}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return gather(index, all)
+}
+
+func loadShare(load func(file, stretch int) ([]byte, error), file, stretch int) (s share, err error) {
+	raw, err := load(file, stretch)
+	if err == nil {
+		err = gob.NewDecoder(bytes.NewReader(raw)).Decode(&s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("read what came of a piece: %w", err)
+	}
+	return s, nil
+}
+
+// complete puts a cut file together, as texting does with its blocks.
+func (d *done) complete(index *leakscan.Index, stretches int, load func(n int) (stretchDone, error)) error {
+	e := &d.Ledger[0]
+	part := placed{path: d.Path, encoding: e.Encoding, columns: map[int32]*columnCount{}}
+	var bad int64
+	for n := range stretches {
+		s, err := load(n)
+		if err != nil {
+			return err
+		}
+		for i := range s.Found {
+			s.Found[i].Row += d.Ledger[0].Records
+		}
+		part.found = append(part.found, s.Found...)
+		for col, count := range s.Columns {
+			if part.columns[col] == nil {
+				part.columns[col] = &columnCount{}
+			}
+			part.columns[col].Numbers += count.Numbers
+			part.columns[col].Hits += count.Hits
+		}
+		d.Ledger[0].Records += s.Rows
+		bad += s.Bad
+		d.Ledger = append(d.Ledger, s.Ledger[:min(len(s.Ledger), mostRanges+1-len(d.Ledger))]...)
+	}
+	if e = &d.Ledger[0]; bad > 0 {
+		e.State, e.Reason = Partial, errLines
+	}
+	if len(part.found) > 0 || len(part.columns) > 0 {
+		settleColumns(part, index.People())
+		d.Parts = []donePart{{part.path, part.encoding, part.found, numbersOf(part)}}
+	}
+	return nil
+}
