@@ -208,6 +208,16 @@ func behind(t *testing.T, dir string, raw []byte, identity age.Identity) {
 			}
 		}
 	}
+	// Who tries a command first hasn't filled the database with empty tables.
+	if _, err := insttest.OpenDir(t.Context(), dir); !errors.Is(err, installation.ErrNoTables) {
+		t.Fatal("an empty database:", err)
+	}
+	if _, _, err := installation.VerifyLog(t.Context(), dir, nil); !errors.Is(err, installation.ErrNoTables) {
+		t.Fatal("an empty database is verified:", err)
+	}
+	if _, err := installation.Refill(t.Context(), dir, t.TempDir(), nil, nil, nil); !errors.Is(err, installation.ErrNoTables) {
+		t.Fatal("an empty database is refilled:", err)
+	}
 	if _, err := installation.Restore(t.Context(), bytes.NewReader(raw), installation.RestoreOptions{Dir: dir, DatabaseOnly: true, Identities: []age.Identity{identity}}); err != nil {
 		t.Fatal(err)
 	}

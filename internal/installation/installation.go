@@ -86,6 +86,9 @@ type Config struct {
 var (
 	// ErrNone means that the folder holds no installation.
 	ErrNone = errors.New("no installation here; make one with azekura init --dir DIR")
+	// ErrNoTables means that the database isn't this installation's, or that what was in
+	// it is gone.
+	ErrNoTables = errors.New("the database has no tables: put the installation's own back, or restore a backup into it with azekura restore FILE --database-only, and then, if it is behind its signer, azekura log refill")
 	// ErrRestoring means that a restore into the folder hasn't come to its end.
 	ErrRestoring = errors.New("a restore into this folder isn't finished; run the same azekura restore again")
 	// ErrExists means that the folder holds one already.
@@ -235,6 +238,23 @@ func Migrate(ctx context.Context, url string) error {
 		return err
 	}
 	return jobs.Migrate(ctx, d)
+}
+
+// open opens the database of an installation that there is. One without tables isn't
+// filled with empty ones: no backup could be restored into it any more.
+func (c *Config) open(ctx context.Context, dir string) (db.DB, error) {
+	d, err := db.Open(ctx, c.database(dir))
+	if err != nil {
+		return nil, err
+	}
+	tables, err := db.Tables(ctx, d, d.Engine())
+	if err == nil && len(tables) == 0 {
+		err = ErrNoTables
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 func (c *Config) database(dir string) string {
@@ -392,7 +412,7 @@ func (i *Installation) open(ctx context.Context, passphrase func() ([]byte, erro
 	if err := keys.open(ctx); err != nil {
 		return err
 	}
-	if i.DB, err = db.Open(ctx, i.Config.database(i.Dir)); err != nil {
+	if i.DB, err = i.Config.open(ctx, i.Dir); err != nil {
 		return err
 	}
 	i.onClose(i.DB.Close)

@@ -49,7 +49,7 @@ func openFolder(ctx context.Context, dir string) (f *folder, err error) {
 	if f.signer, err = auditlog.OpenSigner(signerFolder(dir)); err != nil {
 		return nil, err
 	}
-	if f.db, err = db.Open(ctx, f.config.database(dir)); err != nil {
+	if f.db, err = f.config.open(ctx, dir); err != nil {
 		return nil, errors.Join(err, f.signer.Close())
 	}
 	return f, nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"azekura/auditlog"
-	"azekura/internal/db"
 )
 
 // VerifyLog verifies the audit log of an installation that can't be opened
@@ -21,7 +20,7 @@ func VerifyLog(ctx context.Context, dir string, progress func(done, total int64)
 		return report, nil, err
 	}
 	defer func() { err = errors.Join(err, signer.Close()) }()
-	d, err := db.Open(ctx, config.database(dir))
+	d, err := config.open(ctx, dir)
 	if err != nil {
 		return report, nil, err
 	}
