@@ -134,6 +134,7 @@ func (s *Server) Operator() http.Handler {
 	s.addApprovers(api)
 	s.addReports(api)
 	s.addLeak(api)
+	s.addLeakWatch(api)
 	s.addLog(mux)
 	s.addBackup(api)
 	s.addWitnesses(api)
@@ -218,6 +219,7 @@ var statuses = []struct {
 	{policy.ErrInvalid, http.StatusUnprocessableEntity},
 	{installation.ErrDraft, http.StatusUnprocessableEntity},
 	{installation.ErrResolve, http.StatusUnprocessableEntity},
+	{installation.ErrStrays, http.StatusUnprocessableEntity},
 	{keyring.ErrNoCase, http.StatusUnprocessableEntity},
 	{incident.ErrFound, http.StatusUnprocessableEntity},
 	{installation.ErrApprover, http.StatusUnprocessableEntity},

@@ -43,3 +43,16 @@ func (s *Server) leakResolve(ctx context.Context, in *staffInput[LeakResolve]) (
 	}
 	return &body[LeakResolved]{out}, nil
 }
+
+// LeakStrays is the alarm that stands for a report of stray copies.
+type LeakStrays struct {
+	Event int64 `json:"event" doc:"the alarm's index in the audit log"`
+}
+
+func (s *Server) addLeakWatch(api huma.API) {
+	post(s, api, "/operator/leak/strays", "leak-strays", "Raise the alarm for stray copies that a sweep found", false,
+		func(ctx context.Context, in *body[installation.Strays]) (*body[LeakStrays], error) {
+			event, err := s.inst.RaiseStrays(ctx, in.Body)
+			return &body[LeakStrays]{LeakStrays{event}}, err
+		})
+}

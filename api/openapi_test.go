@@ -23,7 +23,7 @@ var staffOperations = []string{
 
 var operatorOperations = []string{
 	"GET /operator/approvers", "GET /operator/budgets", "GET /operator/budgets/history", "GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/keys", "GET /operator/keys/rotations/{id}", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/policy", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",
-	"POST /operator/approvers", "POST /operator/approvers/remove", "POST /operator/backup", "POST /operator/backup/rehearsed", "POST /operator/budgets/change", "POST /operator/budgets/proposal", "POST /operator/cases/require", "POST /operator/devices", "POST /operator/exposure", "POST /operator/imports", "POST /operator/imports/dry-run", "POST /operator/keys/rotate", "POST /operator/leak/close", "POST /operator/leak/index", "POST /operator/leak/key", "POST /operator/log/verify", "POST /operator/policy", "POST /operator/policy/explain", "POST /operator/policy/replay",
+	"POST /operator/approvers", "POST /operator/approvers/remove", "POST /operator/backup", "POST /operator/backup/rehearsed", "POST /operator/budgets/change", "POST /operator/budgets/proposal", "POST /operator/cases/require", "POST /operator/devices", "POST /operator/exposure", "POST /operator/imports", "POST /operator/imports/dry-run", "POST /operator/keys/rotate", "POST /operator/leak/close", "POST /operator/leak/index", "POST /operator/leak/key", "POST /operator/leak/strays", "POST /operator/log/verify", "POST /operator/policy", "POST /operator/policy/explain", "POST /operator/policy/replay",
 	"POST /operator/sessions", "POST /operator/sessions/{id}/close", "POST /operator/shred", "POST /operator/staff", "POST /operator/verify",
 }
 

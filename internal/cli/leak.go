@@ -24,7 +24,7 @@ import (
 
 func (a *app) leakCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "leak", Short: "Say whose data is in a heap of files"}
-	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakWorkCommand(), a.leakResolveCommand(), a.leakCloseCommand())
+	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakWorkCommand(), a.leakWatchCommand(), a.leakResolveCommand(), a.leakCloseCommand())
 	return cmd
 }
 
