@@ -68,7 +68,11 @@ func BenchmarkRebuild(b *testing.B) {
 		runtime.ReadMemStats(&after)
 		pairs := 0
 		for _, l := range book.lines {
-			pairs += len(l.last)
+			for _, t := range l.touches[l.from[2]:] {
+				if t.who != 0 && t.who < again {
+					pairs++
+				}
+			}
 		}
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(pairs), "B/pair")
 		b.ReportMetric(float64(pairs)/1e6, "Mpairs")

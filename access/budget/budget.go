@@ -14,8 +14,8 @@
 //
 // A window is measured in whole seconds of the log's own time, which never goes
 // back here: an opening in second t counts until t+3600 exclusive for an hour.
-// A participant costs some 30 bytes for each line that they are counted on, for
-// thirty days, and some 60 once.
+// A participant costs some 25 bytes for each line that they are counted on, for
+// thirty days, and some 30 once.
 //
 // It isn't a guard against slow reading by many: that is the canaries' work.
 package budget
@@ -231,25 +231,24 @@ func (b *Book) add(needs []need, s Subject, e *auditlog.Event, c *charge) []need
 	if c.who == (auditlog.ID{}) {
 		return needs
 	}
-	id, known := b.people.ids[c.who]
-	if known {
-		for _, seen := range n.seen {
-			if seen == id {
-				return needs
-			}
+	id, _ := b.people.find(&c.who)
+	if id != 0 {
+		if slices.Contains(n.seen, id) {
+			return needs
 		}
 		n.seen = append(n.seen, id)
 	} else {
-		for _, seen := range n.fresh {
-			if seen == c.who {
-				return needs
-			}
+		if slices.Contains(n.fresh, c.who) {
+			return needs
 		}
 		n.fresh = append(n.fresh, c.who)
 	}
-	l := b.lines[s]
+	l, before := b.lines[s], -1
+	if id != 0 && l != nil {
+		before, _ = l.find(id)
+	}
 	for w := range n.persons {
-		if !known || l == nil || !l.inside(id, w, b.clock) {
+		if before < 0 || past(l.touches[before].at, w, b.clock) {
 			n.persons[w]++
 		}
 	}
@@ -263,7 +262,7 @@ func (b *Book) over(n *need) *Refused {
 	for w, limit := range limits {
 		var used Amount
 		if l != nil {
-			l.advance(b.clock, &b.people)
+			l.advance(b.clock)
 			used = l.used[w]
 		}
 		r := Refused{Subject: n.of, Window: Names[w]}
@@ -305,17 +304,21 @@ func (b *Book) Note(e *auditlog.Event) {
 	if c.none() {
 		return
 	}
+	var id uint32
+	if c.who != (auditlog.ID{}) {
+		id = b.people.touch(c.who, b.clock)
+	}
 	for _, s := range b.subjects(e) {
 		if s.ID == "" {
 			continue
 		}
 		l := b.lines[s]
 		if l == nil {
-			l = newLine()
+			l = &line{}
 			b.lines[s] = l
 		}
-		l.advance(b.clock, &b.people)
-		b.pending = append(b.pending, l.charge(&c, b.clock, &b.people)...)
+		l.advance(b.clock)
+		b.pending = l.charge(&c, id, b.clock, b.pending)
 	}
 }
 
@@ -325,7 +328,7 @@ func (b *Book) Settle(committed bool) {
 	defer b.mu.Unlock()
 	if !committed {
 		for i := len(b.pending) - 1; i >= 0; i-- {
-			b.pending[i].back(&b.people)
+			b.pending[i].back()
 		}
 		for i := len(b.changed) - 1; i >= 0; i-- {
 			b.changed[i]()
@@ -342,13 +345,16 @@ func (b *Book) Settle(committed bool) {
 // book is no larger than what its windows hold. Nothing may be pending, since what
 // is taken back holds on to its line.
 func (b *Book) sweep() {
+	since := b.swept
 	b.swept = b.clock
 	for s, l := range b.lines {
-		l.advance(b.clock, &b.people)
+		l.advance(b.clock)
 		if l.from[len(Windows)-1] == len(l.touches) {
 			delete(b.lines, s)
 		}
+		l.compact()
 	}
+	b.people.sweep(since, b.clock)
 	for s, list := range b.rules.extras {
 		alive := slices.DeleteFunc(slices.Clone(list), func(x Extra) bool { return x.Until.Unix() <= int64(b.clock) })
 		if b.rules.extras[s] = alive; len(alive) == 0 {

@@ -271,8 +271,8 @@ func TestIdleIsDropped(t *testing.T) {
 		}
 		b.Settle(committed)
 	}
-	if len(b.lines) != 4 || len(b.people.ids) != 1 || len(b.rules.extras) != 0 {
-		t.Fatalf("%d lines, %d participants and %d extras are held", len(b.lines), len(b.people.ids), len(b.rules.extras))
+	if len(b.lines) != 4 || b.people.held != 1 || len(b.rules.extras) != 0 {
+		t.Fatalf("%d lines, %d participants and %d extras are held", len(b.lines), b.people.held, len(b.rules.extras))
 	}
 	want := recount([]auditlog.Event{read(7, 1, later)}, b.clock)
 	for s, used := range b.used() {

@@ -1,206 +1,239 @@
 package budget
 
-import (
-	"azekura/auditlog"
-)
+import "math/bits"
 
 // touch is one charge of a line: 12 bytes.
 type touch struct {
 	at     uint32 // seconds
-	who    uint32 // a participant; 0 is none; with bulk set, how many
+	who    uint32 // a participant's number; 0 is none; with bulk set, how many
 	points uint32
 }
 
-// bulk marks a touch that counts persons by number.
-const bulk = 1 << 31
+const (
+	// bulk marks a touch that counts persons by number.
+	bulk = 1 << 31
+	// again marks a touch whose participant was touched again since, on the same
+	// line: that one counts them.
+	again = 1 << 30
+)
 
-// line is what one subject opened in the last thirty days. Touches are in the
-// order of their time; each window has its beginning among them.
-type line struct {
-	touches []touch
-	from    [3]int            // the first touch inside each window
-	used    [3]Amount         // what is inside
-	last    map[uint32]uint32 // when each participant was touched last
-	clock   uint32            // until when windows are advanced
+// persons is how many a touch counts in each window that it is inside of.
+func (t touch) persons() int64 {
+	switch {
+	case t.who&bulk != 0:
+		return int64(t.who &^ bulk)
+	case t.who == 0 || t.who&again != 0:
+		return 0
+	}
+	return 1
 }
 
-func newLine() *line { return &line{last: map[uint32]uint32{}} }
+// line is what one subject opened in the last thirty days. Touches are in the
+// order of their time; each window has its beginning among them. What a window
+// uses is the sum of the touches inside it, so what leaves needs no looking up.
+type line struct {
+	touches []touch
+	from    [3]int    // the first touch inside each window
+	used    [3]Amount // what is inside
+	clock   uint32    // until when windows are advanced
+	// index finds each participant's touch that counts: an open-addressed table of
+	// places among touches, from 1, with linear probing. It is made when somebody
+	// is first looked for. A place whose touch left, was taken back or was followed by
+	// another is dead, and stays until another takes it or the table is made anew.
+	index  []uint32
+	filled int // places that aren't 0, dead ones too
+}
 
 // past tells whether a second is out of a window.
 func past(at uint32, w int, now uint32) bool { return uint64(at)+uint64(Windows[w]) <= uint64(now) }
 
-// inside tells whether a participant is counted in a window.
-func (l *line) inside(who uint32, w int, now uint32) bool {
-	at, ok := l.last[who]
-	return ok && !past(at, w, now)
-}
-
 // advance lets what is too old leave its windows.
-func (l *line) advance(now uint32, p *people) {
+func (l *line) advance(now uint32) {
 	if now <= l.clock {
 		return
 	}
 	l.clock = now
 	for w := range l.from {
 		for l.from[w] < len(l.touches) && past(l.touches[l.from[w]].at, w, now) {
-			l.leave(w, l.touches[l.from[w]], p)
+			l.used[w].add(l.touches[l.from[w]], -1)
 			l.from[w]++
-		}
-	}
-	if gone := l.from[2]; gone > 1024 && gone > len(l.touches)/2 {
-		l.touches = append(make([]touch, 0, len(l.touches)-gone+256), l.touches[gone:]...)
-		for w := range l.from {
-			l.from[w] -= gone
 		}
 	}
 }
 
-func (l *line) leave(w int, t touch, p *people) {
-	l.used[w].Points -= int64(t.points)
-	switch {
-	case t.who&bulk != 0:
-		l.used[w].Persons -= int64(t.who &^ bulk)
-	case t.who != 0 && l.last[t.who] == t.at: // else they were touched again
-		l.used[w].Persons--
-		if w == len(Windows)-1 {
-			delete(l.last, t.who)
-			p.drop(t.who)
+func (a *Amount) add(t touch, sign int64) {
+	a.Points += sign * int64(t.points)
+	a.Persons += sign * t.persons()
+}
+
+// compact gives back the memory of what left all windows. Nothing may be pending.
+func (l *line) compact() {
+	gone := l.from[len(Windows)-1]
+	if gone <= 1024 || gone <= len(l.touches)/2 {
+		return
+	}
+	l.touches = append(make([]touch, 0, len(l.touches)-gone+256), l.touches[gone:]...)
+	for w := range l.from {
+		l.from[w] -= gone
+	}
+	l.index, l.filled = nil, 0
+}
+
+// find is the place of the touch that counts a participant, or -1, and where in the
+// index its place is or may be put.
+func (l *line) find(who uint32) (at int, slot uint32) {
+	if l.index == nil {
+		l.makeIndex()
+	}
+	mask := uint32(len(l.index) - 1)
+	free := int64(-1)
+	for slot = l.slot(who); l.index[slot] != 0; slot = (slot + 1) & mask {
+		at = int(l.index[slot]) - 1
+		if at < len(l.touches) && at >= l.from[len(Windows)-1] {
+			if t := l.touches[at].who; t == who {
+				return at, slot
+			} else if t != 0 && t < again {
+				continue // another's
+			}
 		}
+		if free < 0 {
+			free = int64(slot)
+		}
+	}
+	if free >= 0 {
+		slot = uint32(free)
+	}
+	return -1, slot
+}
+
+// slot is where the search for a participant begins. Numbers are given in turn, so
+// nobody can choose them to meet.
+func (l *line) slot(who uint32) uint32 {
+	return uint32(uint64(who*0x9e3779b1) * uint64(len(l.index)) >> 32)
+}
+
+// put sets a slot that find gave to a touch's place.
+func (l *line) put(slot uint32, at int) {
+	if l.index[slot] == 0 {
+		l.filled++
+	}
+	if l.index[slot] = uint32(at) + 1; l.filled*8 > len(l.index)*5 {
+		l.makeIndex()
+	}
+}
+
+// makeIndex makes the index of what counts in the longest window.
+func (l *line) makeIndex() {
+	live := l.touches[l.from[len(Windows)-1]:]
+	l.filled = 0
+	for _, t := range live {
+		if t.who != 0 && t.who < again {
+			l.filled++
+		}
+	}
+	l.index = make([]uint32, 1<<bits.Len(uint(2*l.filled+4)))
+	mask := uint32(len(l.index) - 1)
+	for i, t := range live {
+		if t.who == 0 || t.who >= again {
+			continue
+		}
+		slot := l.slot(t.who)
+		for l.index[slot] != 0 {
+			slot = (slot + 1) & mask
+		}
+		l.index[slot] = uint32(l.from[len(Windows)-1]+i) + 1
 	}
 }
 
 // undo takes one touch back.
 type undo struct {
 	l      *line
-	who    uint32
-	before uint32 // when who was touched before
-	known  bool   // at all
-	person bool   // that the touch counts one
+	before int // the place of the same participant's touch before, or -1
 }
 
-// charge adds what an event costs; a set of more members than a touch holds takes
-// several.
-func (l *line) charge(c *charge, now uint32, p *people) (undone []undo) {
+// charge adds what an event costs, for a participant of a number, and returns undone
+// with how to take it back; a set of more members than a touch holds takes several.
+func (l *line) charge(c *charge, id, now uint32, undone []undo) []undo {
 	left, points := c.bulk, c.points
 	for {
 		t := touch{at: now, points: uint32(min(points, 1<<32-1))}
 		points -= int64(t.points)
-		u := undo{l: l}
-		switch {
-		case left > 0:
+		u := undo{l, -1}
+		if left > 0 {
 			n := min(left, bulk-1)
 			t.who = bulk | uint32(n)
 			left -= n
-		case c.who != (auditlog.ID{}) && undone == nil:
-			id := p.intern(c.who)
-			u.before, u.known = l.last[id]
-			u.who = id
-			if !u.known || u.before != now { // once a second is enough
-				t.who, u.person = id, true
-				if !u.known {
-					p.keep(id)
-				}
-				l.last[id] = now
+		}
+		var slot uint32
+		if id != 0 && t.who == 0 {
+			u.before, slot = l.find(id)
+			if u.before >= 0 && l.touches[u.before].at == now { // once a second is enough
+				u.before = -1
+			} else {
+				t.who = id
+				l.again(u.before)
 			}
+			id = 0
+		}
+		if l.touches = append(l.touches, t); t.who != 0 && t.who < again {
+			l.put(slot, len(l.touches)-1)
 		}
 		for w := range l.used {
-			l.used[w].Points += int64(t.points)
-			switch {
-			case t.who&bulk != 0:
-				l.used[w].Persons += int64(t.who &^ bulk)
-			case u.person && (!u.known || past(u.before, w, now)):
-				l.used[w].Persons++
-			}
+			l.used[w].add(t, 1)
 		}
-		l.touches = append(l.touches, t)
-		undone = append(undone, u)
-		if left == 0 && points == 0 {
+		if undone = append(undone, u); left == 0 && points == 0 {
 			return undone
 		}
 	}
 }
 
-// back takes the line's newest touch back. Windows may have advanced since: then
-// what was before it may have left.
-func (u *undo) back(p *people) {
-	l := u.l
-	n := len(l.touches) - 1
-	t := l.touches[n]
-	l.touches = l.touches[:n]
+// again lets a touch count nobody any more.
+func (l *line) again(at int) {
+	if at < 0 {
+		return
+	}
+	l.touches[at].who |= again
 	for w := range l.used {
-		if l.from[w] > n { // it left the window already
-			l.from[w] = n
-			continue
-		}
-		l.used[w].Points -= int64(t.points)
-		switch {
-		case t.who&bulk != 0:
-			l.used[w].Persons -= int64(t.who &^ bulk)
-		case u.person && (!u.known || past(u.before, w, l.clock)):
+		if at >= l.from[w] {
 			l.used[w].Persons--
 		}
 	}
-	if !u.person {
+}
+
+// back takes the line's newest touch back. Windows may have advanced since: then
+// it, and what was before it, may have left.
+func (u *undo) back() {
+	l := u.l
+	n := len(l.touches) - 1
+	t := l.touches[n]
+	for w := range l.used {
+		if l.from[w] > n {
+			l.from[w] = n
+		} else {
+			l.used[w].add(t, -1)
+		}
+	}
+	l.touches = l.touches[:n]
+	if u.before < 0 {
 		return
 	}
-	if u.known && !past(u.before, len(Windows)-1, l.clock) {
-		l.last[u.who] = u.before
-		return
+	l.touches[u.before].who &^= again
+	for w := range l.used {
+		if u.before >= l.from[w] {
+			l.used[w].Persons++
+		}
 	}
-	if _, held := l.last[u.who]; held {
-		delete(l.last, u.who)
-		p.drop(u.who)
+	if _, slot := l.find(t.who); u.before >= l.from[len(Windows)-1] {
+		l.put(slot, u.before)
 	}
 }
 
 // frees is when the first of what a window counts leaves it.
 func (l *line) frees(w int, measure string, otherwise uint32) uint32 {
 	for _, t := range l.touches[l.from[w]:] {
-		if measure == "points" && t.points > 0 || t.who&bulk != 0 || t.who != 0 && l.last[t.who] == t.at {
+		if measure == "points" && t.points > 0 || t.persons() > 0 {
 			return t.at + Windows[w]
 		}
 	}
 	return otherwise
-}
-
-// people numbers the participants that any line counts, so that a line needs four
-// bytes for one.
-type people struct {
-	ids  map[auditlog.ID]uint32
-	list []auditlog.ID // by number; 0 is nobody
-	refs []uint32      // on how many lines
-	free []uint32
-}
-
-func newPeople() people {
-	return people{ids: map[auditlog.ID]uint32{}, list: make([]auditlog.ID, 1), refs: make([]uint32, 1)}
-}
-
-func (p *people) intern(who auditlog.ID) uint32 {
-	if id, ok := p.ids[who]; ok {
-		return id
-	}
-	var id uint32
-	if n := len(p.free); n > 0 {
-		id, p.free = p.free[n-1], p.free[:n-1]
-		p.list[id] = who
-	} else {
-		id = uint32(len(p.list))
-		if id >= bulk {
-			panic("budget: more participants than can be numbered") // then the log refuses
-		}
-		p.list, p.refs = append(p.list, who), append(p.refs, 0)
-	}
-	p.ids[who] = id
-	return id
-}
-
-func (p *people) keep(id uint32) { p.refs[id]++ }
-
-func (p *people) drop(id uint32) {
-	if p.refs[id]--; p.refs[id] == 0 {
-		delete(p.ids, p.list[id])
-		p.list[id] = auditlog.ID{}
-		p.free = append(p.free, id)
-	}
 }

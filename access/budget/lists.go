@@ -46,13 +46,7 @@ func (l *line) at(now uint32) Limits {
 			if !past(t.at, w, now) {
 				break
 			}
-			used[w].Points -= int64(t.points)
-			switch {
-			case t.who&bulk != 0:
-				used[w].Persons -= int64(t.who &^ bulk)
-			case t.who != 0 && l.last[t.who] == t.at:
-				used[w].Persons--
-			}
+			used[w].add(t, -1)
 		}
 	}
 	return used

@@ -2,23 +2,27 @@ package budget
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
+	"math/bits"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"azekura/auditlog"
 )
 
 // saved is the first four bytes of what Save writes; a change of the format or of
 // the weights changes it, and the log is counted again.
-const saved = "azb2"
+const saved = "azb3"
 
 type savedRules struct {
 	Max     []Limit           `json:"max"`
@@ -27,15 +31,15 @@ type savedRules struct {
 }
 
 // Save writes the book: the rules, the numbers of the participants, and each
-// line's touches, from which Load makes the rest.
+// line's touches, from which Load makes the rest. A touch takes some six bytes.
 func (b *Book) Save(w io.Writer) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := bufio.NewWriterSize(w, 1<<16)
-	number := func(n uint32) { _ = binary.Write(out, binary.LittleEndian, n) } // out keeps the error
-	text := func(t []byte) { number(uint32(len(t))); _, _ = out.Write(t) }
+	out := bufio.NewWriterSize(w, 1<<16) // it keeps the error
+	number := func(n int) { _, _ = out.Write(binary.LittleEndian.AppendUint32(out.AvailableBuffer(), uint32(n))) }
+	text := func(t []byte) { number(len(t)); _, _ = out.Write(t) }
 	_, _ = out.WriteString(saved)
-	number(b.clock)
+	number(int(b.clock))
 	r := savedRules{Offices: b.rules.offices}
 	for k, max := range b.rules.max {
 		r.Max = append(r.Max, Limit{k.kind, k.id, k.role, max})
@@ -48,64 +52,94 @@ func (b *Book) Save(w io.Writer) error {
 		return err
 	}
 	text(raw)
-	number(uint32(len(b.people.list)))
+	number(len(b.people.list))
 	for _, id := range b.people.list {
 		_, _ = out.Write(id[:])
 	}
-	number(uint32(len(b.lines)))
-	var row [12]byte
+	for _, at := range b.people.last {
+		number(int(at))
+	}
+	number(len(b.lines))
+	var rows []byte
 	for _, s := range slices.SortedFunc(maps.Keys(b.lines), func(a, b Subject) int { return strings.Compare(a.String(), b.String()) }) {
 		l := b.lines[s]
-		l.advance(b.clock, &b.people)
+		l.advance(b.clock)
 		text([]byte(s.Kind))
 		text([]byte(s.ID))
-		touches := l.touches[l.from[2]:]
-		number(uint32(len(touches)))
-		for _, t := range touches {
-			binary.LittleEndian.PutUint32(row[0:], t.at)
-			binary.LittleEndian.PutUint32(row[4:], t.who)
-			binary.LittleEndian.PutUint32(row[8:], t.points)
-			if _, err := out.Write(row[:]); err != nil {
-				return err
-			}
+		touches := l.touches[l.from[len(Windows)-1]:]
+		number(len(touches))
+		if rows = appendTouches(rows[:0], touches); len(rows) > math.MaxUint32 {
+			return errors.New("a budget counts too much to be saved")
 		}
+		text(rows)
 	}
 	return out.Flush()
 }
 
+// appendTouches writes each touch as three numbers: seconds since the one before,
+// whom or how many with what marks it, and points.
+func appendTouches(rows []byte, touches []touch) []byte {
+	var before uint32
+	for _, t := range touches {
+		rows = binary.AppendUvarint(rows, uint64(t.at-before))
+		rows = binary.AppendUvarint(rows, uint64(bits.RotateLeft32(t.who, 2))) // the marks go low
+		rows = binary.AppendUvarint(rows, uint64(t.points))
+		before = t.at
+	}
+	return rows
+}
+
 var errSaved = errors.New("that isn't a book of budgets that this program saved")
 
-// reader takes apart what Save wrote.
+// reader takes apart what Save wrote, of which so much is left.
 type reader struct {
-	rest []byte
+	from *bufio.Reader
+	left uint64
 	bad  bool
 }
 
-func (r *reader) take(n int) []byte {
-	if r.bad || n < 0 || n > len(r.rest) {
+// take reads so many bytes, if there are as many.
+func (r *reader) take(n uint64) []byte {
+	if n > r.left || r.bad {
 		r.bad = true
-		return make([]byte, min(max(n, 0), 16))
+		return nil
 	}
-	taken := r.rest[:n]
-	r.rest = r.rest[n:]
+	r.left -= n
+	taken := make([]byte, n)
+	_, err := io.ReadFull(r.from, taken)
+	r.bad = err != nil
 	return taken
 }
 
-func (r *reader) number() uint32 { return binary.LittleEndian.Uint32(r.take(4)) }
-
-func (r *reader) text() []byte { return r.take(int(r.number())) }
-
-// Load takes up what Save wrote.
-func (b *Book) Load(from io.Reader) error {
-	raw, err := io.ReadAll(from)
-	if err != nil {
-		return err
+func (r *reader) number() uint32 {
+	var four [4]byte
+	if r.left < 4 || r.bad {
+		r.bad = true
+		return 0
 	}
-	n := New()
-	r := reader{rest: raw}
+	r.left -= 4
+	_, err := io.ReadFull(r.from, four[:])
+	r.bad = err != nil
+	return binary.LittleEndian.Uint32(four[:])
+}
+
+func (r *reader) text() []byte { return r.take(uint64(r.number())) }
+
+// Load takes up what Save wrote. It reads as it decodes where from says how long it is,
+// as a bytes.Reader does.
+func (b *Book) Load(from io.Reader) error {
+	if _, ok := from.(interface{ Len() int }); !ok {
+		raw, err := io.ReadAll(from)
+		if err != nil {
+			return err
+		}
+		from = bytes.NewReader(raw)
+	}
+	r := reader{from: bufio.NewReaderSize(from, 1<<16), left: uint64(from.(interface{ Len() int }).Len())}
 	if string(r.take(4)) != saved {
 		return errSaved
 	}
+	n := New()
 	n.clock = r.number()
 	var rules savedRules
 	if err := json.Unmarshal(r.text(), &rules); err != nil {
@@ -120,101 +154,107 @@ func (b *Book) Load(from io.Reader) error {
 	for _, x := range rules.Extras {
 		n.rules.extras[x.Subject] = append(n.rules.extras[x.Subject], x)
 	}
-	ids := r.take(16 * int(r.number()))
-	if r.bad || len(ids) < 16 {
+	if !n.people.take(&r) || !n.takeLines(&r) {
 		return errSaved
-	}
-	n.people.take(ids)
-	if err := n.takeLines(&r); err != nil {
-		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.clock, b.people, b.lines, b.rules = n.clock, n.people, n.lines, n.rules
+	b.clock, b.people, b.lines, b.rules, b.swept = n.clock, n.people, n.lines, n.rules, n.clock
 	return nil
 }
 
-func (p *people) take(ids []byte) {
-	count := len(ids) / 16
-	p.ids = make(map[auditlog.ID]uint32, count)
-	p.list, p.refs = make([]auditlog.ID, count), make([]uint32, count)
+// take reads the participants and when each was touched; their table is made beside
+// the lines.
+func (p *people) take(r *reader) bool {
+	count := uint64(r.number())
+	if count == 0 || count > again || 20*count > r.left {
+		return false
+	}
+	p.list, p.last = make([]auditlog.ID, count), make([]uint32, count)
 	for i := range p.list {
-		p.list[i] = auditlog.ID(ids[16*i:])
+		if _, err := io.ReadFull(r.from, p.list[i][:]); err != nil {
+			return false
+		}
+	}
+	r.left -= 16 * count
+	for i := range p.last {
+		p.last[i] = r.number()
 		if p.list[i] != (auditlog.ID{}) {
-			p.ids[p.list[i]] = uint32(i)
+			p.held++
 		} else if i > 0 {
 			p.free = append(p.free, uint32(i))
 		}
 	}
+	return !r.bad && p.list[0] == auditlog.ID{}
 }
 
 // takeLines makes the lines from their touches, each by itself.
-func (b *Book) takeLines(r *reader) error {
-	type job struct {
-		l    *line
-		rows []byte
-	}
-	var jobs []job
+func (b *Book) takeLines(r *reader) bool {
+	var wg sync.WaitGroup
+	var wrong atomic.Bool
+	wg.Go(b.people.makeSlots)
+	busy := make(chan struct{}, runtime.GOMAXPROCS(0)) // so that no more rows wait than are decoded
 	for count := r.number(); count > 0 && !r.bad; count-- {
 		s := Subject{Kind(r.text()), string(r.text())}
-		rows := r.take(12 * int(r.number()))
-		l := newLine()
+		touches, rows := uint64(r.number()), r.text()
+		if r.bad || 3*touches > uint64(len(rows)) {
+			r.bad = true
+			break
+		}
+		l := &line{touches: make([]touch, touches)}
 		b.lines[s] = l
-		jobs = append(jobs, job{l, rows})
-	}
-	if r.bad || len(r.rest) > 0 {
-		return errSaved
-	}
-	var wg sync.WaitGroup
-	todo := make(chan job)
-	for range runtime.GOMAXPROCS(0) {
+		busy <- struct{}{}
 		wg.Go(func() {
-			for j := range todo {
-				j.l.take(j.rows, b.clock)
+			if !l.take(rows, b.clock, uint32(len(b.people.list))) {
+				wrong.Store(true)
 			}
+			<-busy
 		})
 	}
-	for _, j := range jobs {
-		todo <- j
-	}
-	close(todo)
 	wg.Wait()
-	for _, j := range jobs {
-		for who := range j.l.last {
-			if int(who) >= len(b.people.refs) {
-				return errSaved
-			}
-			b.people.refs[who]++
-		}
-	}
-	return nil
+	return !wrong.Load() && !r.bad && r.left == 0
 }
 
+// eager is from how many touches on a line's index is made at the start, and not by
+// whoever is first counted on it.
+const eager = 1 << 16
+
 // take sets a line to saved touches, all of which are inside the longest window.
-func (l *line) take(rows []byte, now uint32) {
+func (l *line) take(rows []byte, now, people uint32) bool {
 	l.clock = now
-	l.touches = make([]touch, len(rows)/12)
-	l.last = make(map[uint32]uint32, len(l.touches))
+	var at uint64
 	for i := range l.touches {
-		row := rows[12*i:]
-		t := touch{binary.LittleEndian.Uint32(row), binary.LittleEndian.Uint32(row[4:]), binary.LittleEndian.Uint32(row[8:])}
-		l.touches[i] = t
-		if t.who != 0 && t.who&bulk == 0 {
-			l.last[t.who] = t.at
+		var n [3]uint64
+		for k := range n {
+			size := 0
+			if n[k], size = binary.Uvarint(rows); size <= 0 || n[k] > math.MaxUint32 {
+				return false
+			}
+			rows = rows[size:]
 		}
+		at += n[0]
+		t := touch{uint32(at), bits.RotateLeft32(uint32(n[1]), -2), uint32(n[2])}
+		if at > uint64(now) || t.who&bulk == 0 && t.who&^again >= people {
+			return false
+		}
+		l.touches[i] = t
+	}
+	if len(rows) > 0 {
+		return false
 	}
 	for w := range l.from {
-		for l.from[w] < len(l.touches) && past(l.touches[l.from[w]].at, w, now) {
-			l.from[w]++
-		}
-		for _, t := range l.touches[l.from[w]:] {
-			l.used[w].Points += int64(t.points)
-			switch {
-			case t.who&bulk != 0:
-				l.used[w].Persons += int64(t.who &^ bulk)
-			case t.who != 0 && l.last[t.who] == t.at:
-				l.used[w].Persons++
+		l.from[w], _ = slices.BinarySearchFunc(l.touches, w, func(t touch, w int) int {
+			if past(t.at, w, now) {
+				return -1
 			}
+			return 1
+		})
+		for _, t := range l.touches[l.from[w]:] {
+			l.used[w].add(t, 1)
 		}
 	}
+	if len(l.touches) >= eager {
+		l.makeIndex()
+	}
+	return true
 }
