@@ -21,7 +21,7 @@ func TestMonths(t *testing.T) {
 	var log []auditlog.Event
 	now, most := start, 0
 	for n := range 3000 {
-		now += r.IntN(4000)
+		now += r.IntN(8000)
 		var batch []auditlog.Event
 		for range 1 + r.IntN(16) {
 			// The crowd moves on: those of months ago don't come back.
@@ -40,7 +40,7 @@ func TestMonths(t *testing.T) {
 		for len(log) > 0 && past(uint32(log[0].Time/1e6), len(Windows)-1, b.clock) {
 			log = log[1:]
 		}
-		if n%600 == 599 {
+		if n%1500 == 1499 {
 			var kept bytes.Buffer
 			if err := b.Save(&kept); err != nil {
 				t.Fatal(err)
@@ -60,7 +60,7 @@ func TestMonths(t *testing.T) {
 		most = max(most, len(b.people.list))
 	}
 	// A month's crowd is some 4,000; all that ever came are some 11,000.
-	if most > 7000 {
+	if most > 6000 {
 		t.Fatalf("%d participants are numbered", most)
 	}
 }
@@ -91,6 +91,28 @@ func (b *Book) holds(t *testing.T) {
 					t.Fatalf("%v finds a participant's touch at %d, not %d", s, found, at)
 				}
 			}
+		}
+	}
+}
+
+// TestSavedOutOfRange: touches of nobody, or of later than the book's clock, aren't taken up.
+func TestSavedOutOfRange(t *testing.T) {
+	for name, spoil := range map[string]func(*touch){
+		"nobody's number": func(l *touch) { l.who = 2 },
+		"nobody's again":  func(l *touch) { l.who = 2 | again },
+		"a later second":  func(l *touch) { l.at = start + 1 },
+	} {
+		b := book(t)
+		if err := b.takeIn(read(1, 0, start)); err != nil {
+			t.Fatal(err)
+		}
+		spoil(&b.lines[Subject{Staff, "s-0"}].touches[0])
+		var kept bytes.Buffer
+		if err := b.Save(&kept); err != nil {
+			t.Fatal(err)
+		}
+		if err := New().Load(&kept); err == nil {
+			t.Errorf("%s is taken up", name)
 		}
 	}
 }
