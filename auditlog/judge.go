@@ -86,9 +86,7 @@ func (l *Log) Appoint(ctx context.Context, judges ...Judge) error {
 	}
 	l.judges = judges
 	if told >= saveAtStart {
-		if save, err := l.memory(); err == nil {
-			_ = save(ctx) // a start without it only takes longer
-		}
+		l.keepNow()
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"azekura/internal/db"
@@ -38,16 +39,16 @@ var insertMemory = &db.Insert{Table: "log_memory", Columns: []string{"log_id", "
 
 // memoryMAC is the sequencer's word for what a judge saved: what somebody else
 // writes into the table isn't taken up. An older one that is put back is, and
-// does no harm, since all that the log holds after it is told again.
-func (s *Signer) memoryMAC(logID, index int64, judge string, saved []byte) []byte {
+// does no harm, since all that the log holds after it is told again. sum is the
+// SHA-256 of what was saved.
+func (s *Signer) memoryMAC(logID, index int64, judge string, sum []byte) []byte {
 	s.mu.Lock()
 	h := hmac.New(sha256.New, s.state.HeadKey)
 	s.mu.Unlock()
-	sum := sha256.Sum256(saved)
 	text := append(make([]byte, 0, 128), "azekura judge 1\x00"...)
 	text = binary.BigEndian.AppendUint64(text, uint64(logID))
 	text = binary.BigEndian.AppendUint64(text, uint64(index))
-	h.Write(append(append(text, sum[:]...), judge...))
+	h.Write(append(append(text, sum...), judge...))
 	return h.Sum(nil)
 }
 
@@ -80,7 +81,8 @@ func (l *Log) memory() (save func(context.Context) error, err error) {
 // saveOne writes row by row, so that nobody waits long for the one writer; what
 // lacks a row isn't taken up.
 func (l *Log) saveOne(ctx context.Context, judge string, size int64, saved []byte) error {
-	mac := l.signer.memoryMAC(l.id, size, judge, saved)
+	sum := sha256.Sum256(saved)
+	mac := l.signer.memoryMAC(l.id, size, judge, sum[:])
 	parts := int64(len(saved)/partSize + 1)
 	if parts > maxParts {
 		return fmt.Errorf("what %s knows is too long to be saved", judge)
@@ -180,7 +182,7 @@ func (l *Log) recall(ctx context.Context, chain []Past, j Judge) (place, error) 
 			if err != nil {
 				return place{}, err
 			}
-			if saved != nil && j.Load(bytes.NewReader(saved)) == nil {
+			if saved != nil && j.Load(saved) == nil {
 				return place{at, index}, nil
 			}
 		}
@@ -188,14 +190,38 @@ func (l *Log) recall(ctx context.Context, chain []Past, j Judge) (place, error) 
 	return place{}, nil
 }
 
+// pages is a reader over the rows of what was saved, which may be large: nobody copies
+// it together. What was read is let go of.
+type pages struct {
+	rows [][]byte
+	left int
+}
+
+// Len is how much is left to be read.
+func (p *pages) Len() int { return p.left }
+
+func (p *pages) Read(into []byte) (n int, err error) {
+	for len(p.rows) > 0 && n < len(into) {
+		k := copy(into[n:], p.rows[0])
+		n += k
+		if p.rows[0] = p.rows[0][k:]; len(p.rows[0]) == 0 {
+			p.rows[0], p.rows = nil, p.rows[1:]
+		}
+	}
+	if p.left -= n; n == 0 && len(into) > 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
 // readSaved is what was saved, or nil where it isn't whole or isn't vouched for.
-func (l *Log) readSaved(ctx context.Context, logID, index int64, judge string) ([]byte, error) {
+func (l *Log) readSaved(ctx context.Context, logID, index int64, judge string) (*pages, error) {
 	rows, err := l.db.Query(ctx, "SELECT part, parts, bytes, mac FROM log_memory WHERE log_id = $1 AND judge = $2 AND idx = $3 ORDER BY part", logID, judge, index)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	saved := []byte{}
+	saved, sum := &pages{}, sha256.New()
 	var mac []byte
 	next, parts := int64(0), int64(1)
 	for ; rows.Next(); next++ {
@@ -207,12 +233,13 @@ func (l *Log) readSaved(ctx context.Context, logID, index int64, judge string) (
 		if part != next || part >= maxParts || len(raw) > partSize {
 			return nil, nil
 		}
-		saved = append(saved, raw...)
+		_, _ = sum.Write(raw) // it never fails
+		saved.rows, saved.left = append(saved.rows, raw), saved.left+len(raw)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	if next != parts || !hmac.Equal(mac, l.signer.memoryMAC(logID, index, judge, saved)) {
+	if next != parts || !hmac.Equal(mac, l.signer.memoryMAC(logID, index, judge, sum.Sum(nil))) {
 		return nil, nil
 	}
 	return saved, nil
@@ -273,7 +300,14 @@ func replay(ctx context.Context, q db.Querier, of Past, from int64, f func(e *Ev
 
 // keep saves what the judges know, now and then, beside the sequencer.
 func (l *Log) keep() {
-	if len(l.judges) == 0 || l.tree.size()-l.saved < saveEvery || !l.saving.CompareAndSwap(false, true) {
+	if len(l.judges) > 0 && l.tree.size()-l.saved >= saveEvery {
+		l.keepNow()
+	}
+}
+
+// keepNow takes down what the judges know, and has it written meanwhile.
+func (l *Log) keepNow() {
+	if !l.saving.CompareAndSwap(false, true) {
 		return
 	}
 	save, err := l.memory()
