@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"azekura/register/field"
 
 	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // days are a drill's working days: honest staff at their desks, an infection that
@@ -47,12 +46,20 @@ type days struct {
 
 	contained []access.Contained
 	ways      []Attempt // that the drill walks itself
+
+	officers []member      // the administrator, and the security officer who vouches
+	deciders []note.Signer // the two security officers who release
+	lines    []line        // of each office
+	spares   sync.Mutex
+	spared   int // PCs that were given out
 }
+
+type infection = workday.Infection
 
 // plan draws the days, before anybody is there.
 func (d *drill) plan(at time.Time) (*days, error) {
 	p := &days{drill: d, model: workday.Default(), first: workday.Monday(at), infections: workday.Spread(d.Seed, d.Staff, d.Infected, d.Days),
-		callers: map[int64]*population.Person{}, elsewhere: map[int64]bool{}, loot: newLoot(d.scene)}
+		callers: map[int64]*population.Person{}, elsewhere: map[int64]bool{}, loot: newLoot(d.scene), lines: make([]line, d.Staff/anOffice+1)}
 	p.gather = gather{sum: Honest{Hindered: map[string]int64{}}, own: make([]map[uuid.UUID]field.Set, d.Staff)}
 	for no := range d.Staff {
 		for day := range d.Days {
@@ -112,6 +119,9 @@ func (d *days) run(ctx context.Context) (t theft, err error) {
 	if err := writeKnown(knownFile(d.scene), d.known); err != nil {
 		return t, fmt.Errorf("write down who was found elsewhere: %w", err)
 	}
+	if err := d.enrolKeys(ctx); err != nil { // before the days: the clock stands
+		return t, err
+	}
 	d.sched = schedule.New(d.clock)
 	host := d.sched.Join() // holds the clock until all are there
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -144,6 +154,7 @@ func (d *days) run(ctx context.Context) (t theft, err error) {
 	if err != nil {
 		return t, err
 	}
+	d.gather.close(d.lines)
 	way, err := d.copied(context.WithoutCancel(ctx))
 	if err != nil {
 		return t, err
@@ -250,36 +261,4 @@ func (d *days) ownWork(t *truth) []field.Set {
 		}
 	}
 	return own
-}
-
-// Stop is a containment of an infected PC, of its staff member or of its sessions.
-type Stop struct {
-	Device  string  `json:"device"`
-	What    string  `json:"what"`
-	By      string  `json:"by"`
-	Seconds float64 `json:"seconds"` // since the attacker first acted there, by the drill's clock
-}
-
-// stops finds out which of the infected PCs are contained.
-func (d *days) stops(ctx context.Context) (list []Stop, err error) {
-	if err := d.operator.Do(ctx, http.MethodGet, "/operator/contained", nil, &d.contained); err != nil {
-		return nil, fmt.Errorf("ask what is contained: %w", err)
-	}
-	for _, one := range d.infections {
-		m := d.team[one.Staff]
-		for _, c := range d.contained {
-			if c.StepUp || !slices.Contains([]string{"device " + m.device, "staff " + m.staff}, c.String()) {
-				continue
-			}
-			since := d.midnight(one.Day).Add(one.At)
-			d.beds.mu.Lock()
-			if first, ok := d.beds.first[m.device]; ok {
-				since = first
-			}
-			d.beds.mu.Unlock()
-			list = append(list, Stop{m.device, c.String(), c.By, c.Since.Sub(since).Seconds()})
-		}
-	}
-	slices.SortFunc(list, func(a, b Stop) int { return strings.Compare(a.Device+a.What, b.Device+b.What) })
-	return list, nil
 }

@@ -21,7 +21,7 @@ import (
 // twoDays is a small drill of days.
 func twoDays(t *testing.T) drill.Options {
 	o := stage(t)
-	o.People, o.Days, o.Staff, o.Devices, o.Infected, o.Known, o.Theft = 600, 2, 6, 7, 4, 10, 2*time.Minute
+	o.People, o.Days, o.Staff, o.Devices, o.Infected, o.Known, o.Theft = 600, 2, 8, 14, 6, 10, 2*time.Minute
 	o.Canaries = 0.02
 	return o
 }
@@ -41,9 +41,10 @@ func TestDays(t *testing.T) {
 		t.Errorf("our attacker wrote what can't be so: %+v", *r.Unmatched)
 	}
 	d := r.Days
-	if d == nil || d.Honest.Callers < 2*6*20 || d.Honest.Openings < d.Honest.Callers/2 || d.Honest.AtClean != 0 {
+	if d == nil || d.Honest.Callers < 2*8*20 || d.Honest.Openings < d.Honest.Callers/2 || d.Honest.AtClean != 0 {
 		t.Fatalf("honest work: %+v", d)
 	}
+	t.Logf("honest work: %+v\ncontained: %+v", d.Honest, d.Contained)
 	if r.OwnWork.Participants == 0 || d.Beyond > r.Stolen.Participants {
 		t.Errorf("own work with %d, stolen of %d, beyond that %d", r.OwnWork.Participants, r.Stolen.Participants, d.Beyond)
 	}
@@ -92,7 +93,7 @@ func TestAwakeAttackerIsStopped(t *testing.T) {
 	if a := r.Attempts[0]; a.Name != "attacker" || !strings.Contains(a.StoppedBy, "real time") {
 		t.Errorf("%+v", a)
 	}
-	if r.Days.Honest.Callers < 6*20 {
+	if r.Days.Honest.Callers < 8*20 {
 		t.Errorf("the day ended after %d callers", r.Days.Honest.Callers)
 	}
 }
@@ -128,7 +129,7 @@ func TestContainedPC(t *testing.T) {
 	if !slices.ContainsFunc(d.Contained, func(s drill.Stop) bool { return s.Device == device && s.By == "operator" }) {
 		t.Errorf("contained: %+v", d.Contained)
 	}
-	if d.Honest.Refused == 0 || d.Honest.AtClean != 0 || d.Honest.Callers < 2*6*20 {
+	if d.Honest.Refused == 0 || d.Honest.AtClean != 0 || d.Honest.Callers < 2*8*20 {
 		t.Errorf("honest work: %+v", d.Honest)
 	}
 }

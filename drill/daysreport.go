@@ -58,9 +58,9 @@ func (t *table) ofDays(r *Report) {
 		fmt.Fprintf(&t.text, w.nobody+"\n", d.Infected)
 	}
 	for _, s := range d.Contained {
-		fmt.Fprintf(&t.text, "  "+w.stopped+"\n", s.Device, s.What, seconds(s.Seconds), s.By)
+		fmt.Fprintf(&t.text, "  "+w.stopped+"\n", s.Device, s.What, lasted(s.Seconds), lasted(s.Office), s.By)
 	}
-	fmt.Fprintf(&t.text, w.honest+"\n", screen.Grouped(d.Honest.Callers), screen.Grouped(d.Honest.Openings), screen.Grouped(d.Honest.Refused), d.Honest.PerTenK, screen.Grouped(d.Honest.AtClean))
+	t.honest(&d.Honest)
 	var reasons []string
 	for reason, n := range d.Honest.Hindered {
 		reasons = append(reasons, fmt.Sprintf("%s %s", reason, screen.Grouped(n)))
@@ -70,6 +70,28 @@ func (t *table) ofDays(r *Report) {
 		fmt.Fprintf(&t.text, "  "+w.hindered+"\n", strings.Join(reasons, ", "))
 	}
 	fmt.Fprintf(&t.text, w.model+"\n", d.Staff, d.Devices, d.Infected, d.Days, screen.Grouped(int64(d.Known)), d.Model)
+}
+
+// honest says what of the honest work was refused: where, and what was never done.
+func (t *table) honest(h *Honest) {
+	w := t.words
+	fmt.Fprintf(&t.text, w.honest+"\n", screen.Grouped(h.Callers), screen.Grouped(h.Openings))
+	for _, row := range []struct {
+		what string
+		n    int64
+	}{{w.atClean, h.AtClean}, {w.atInfected, h.AtInfected}, {w.neverDone, h.NeverDone}} {
+		fmt.Fprintf(&t.text, "  "+row.what+"\n", screen.Grouped(row.n))
+	}
+	fmt.Fprintf(&t.text, "  "+w.bar+"\n", h.PerTenK, screen.Grouped(h.Refused), h.RawPerTenK)
+	fmt.Fprintf(&t.text, "  "+w.relief+"\n", screen.Grouped(h.Touched), screen.Grouped(h.PassedOn), h.Longest, screen.Grouped(h.Moved))
+}
+
+// lasted is a time, in seconds where it is short.
+func lasted(s float64) string {
+	if s < 600 {
+		return seconds(s) + " s"
+	}
+	return seconds(s/3600) + " h"
 }
 
 // most names the ways that got the most people.
@@ -99,6 +121,12 @@ func (t *table) way(a *Attempt) {
 		end = fmt.Sprintf(w.endedBy, w.byEnd)
 	default:
 		end = fmt.Sprintf(w.endedBy, a.StoppedBy)
+	}
+	if a.SecondsToStop != nil {
+		end += fmt.Sprintf(w.after, lasted(*a.SecondsToStop), a.PCsStopped, a.PCs)
+	}
+	if a.SecondsToContain != nil {
+		end += fmt.Sprintf(w.containedAfter, lasted(*a.SecondsToContain), a.PCsContained)
 	}
 	fmt.Fprintf(&t.text, w.tried+"\n", a.Name, screen.Grouped(a.Tried), screen.Grouped(a.Released), end)
 }

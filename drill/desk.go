@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"azekura/access"
@@ -26,64 +24,34 @@ import (
 	"github.com/google/uuid"
 )
 
-// Honest is the honest work of the drill's days, and what of it was refused.
-type Honest struct {
-	Callers  int64 `json:"callers"`
-	Openings int64 `json:"openings"` // reads asked for
-	Checks   int64 `json:"checks"`
-	Mistyped int64 `json:"mistyped"`
-	// Refused are the openings that were refused; Hindered all requests that were, by
-	// what refused.
-	Refused  int64            `json:"openings_refused"`
-	PerTenK  float64          `json:"openings_refused_per_10000"`
-	AtClean  int64            `json:"openings_refused_at_clean_pcs"` // those at PCs that were never infected
-	Hindered map[string]int64 `json:"requests_refused"`
-	Unknown  int64            `json:"unidentified"` // callers whom their answers didn't identify
-}
-
-func (h *Honest) add(o *Honest) {
-	h.Callers += o.Callers
-	h.Openings += o.Openings
-	h.Checks += o.Checks
-	h.Mistyped += o.Mistyped
-	h.Refused += o.Refused
-	h.AtClean += o.AtClean
-	h.Unknown += o.Unknown
-	for reason, n := range o.Hindered {
-		h.Hindered[reason] += n
-	}
-	if h.Openings > 0 {
-		h.PerTenK = math.Round(1e6*float64(h.Refused)/float64(h.Openings)) / 100
-	}
-}
-
 // desk is a staff member at work through the drill's days.
 type desk struct {
 	*days
-	no    int
-	token string
-	pc    *http.Client // that shows the PC's certificate
-	rand  *rand.Rand
-	actor *schedule.Actor
-	did   Honest
-	hit   int64 // requests that were refused
-	own   map[uuid.UUID]field.Set
+	member        // who, and where they sit now
+	no      int   // in the team
+	line    *line // their office's
+	token   string
+	browser *http.Client // that shows the PC's certificate
+	rand    *rand.Rand
+	actor   *schedule.Actor
+	did     Honest
+	hit     int64  // requests that were refused, and that no sign-in and no touch mended
+	why     string // the last of them
+	matter  *matter
+	out     bool      // contained
+	back    time.Time // when two officers may have released them
+	own     map[uuid.UUID]field.Set
 }
 
 func (d *days) desk(no int) *desk {
-	return &desk{days: d, no: no, rand: rand.New(rand.NewPCG(d.Seed, 1<<60|uint64(no))), actor: d.sched.Join(),
+	return &desk{days: d, member: d.team[no], no: no, line: &d.lines[no/anOffice], rand: rand.New(rand.NewPCG(d.Seed, 1<<60|uint64(no))), actor: d.sched.Join(),
 		did: Honest{Hindered: map[string]int64{}}, own: map[uuid.UUID]field.Set{}}
 }
 
-// work is all the days, a session each.
+// work is all the days.
 func (w *desk) work(ctx context.Context) error {
 	defer w.actor.Leave()
-	defer func() {
-		if w.pc != nil {
-			w.pc.CloseIdleConnections()
-		}
-	}()
-	m := w.team[w.no]
+	defer w.disconnect()
 	for day := range w.Days {
 		callers := w.model.Day(w.Seed, w.no, day, w.People)
 		if err := w.actor.Until(ctx, w.midnight(day).Add(callers[0].At-5*time.Minute)); err != nil {
@@ -92,24 +60,11 @@ func (w *desk) work(ctx context.Context) error {
 		if err := w.morning(ctx, day); err != nil {
 			return err
 		}
-		var opened api.OpenedSession
-		err := w.operator.Do(ctx, http.MethodPost, "/operator/sessions", api.NewSession{Staff: m.staff, Device: m.device, Minutes: 720}, &opened)
-		var refused *api.Problem
-		if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
-			err = nil // who is contained gets none: the day's callers are sent away
-		}
-		if err != nil {
-			return fmt.Errorf("open the day's session of %s: %w", m.staff, err)
-		}
-		w.token = opened.Token
-		if err := w.loot.session(m.device, w.token); err != nil {
-			return err
-		}
 		for i := range callers {
 			if err := w.actor.Until(ctx, w.midnight(day).Add(callers[i].At)); err != nil {
 				return err
 			}
-			if err := w.serve(ctx, &callers[i]); err != nil {
+			if err := w.next(ctx, &matter{Caller: callers[i], came: w.sched.Now()}); err != nil {
 				return err
 			}
 		}
@@ -117,17 +72,33 @@ func (w *desk) work(ctx context.Context) error {
 	return nil
 }
 
-// morning renews the PC's certificate, and begins with new connections: one is cut
-// when its certificate ends.
+func (w *desk) disconnect() {
+	if w.browser != nil {
+		w.browser.CloseIdleConnections()
+	}
+}
+
+// morning renews the PC's certificate, begins with new connections (one is cut when
+// its certificate ends) and signs in. Who is contained waits for their release.
 func (w *desk) morning(ctx context.Context, day int) (err error) {
-	p := w.team[w.no].pc
+	if w.out {
+		return nil
+	}
 	if day > 0 {
-		if _, err := w.renew(ctx, p); err != nil {
+		if _, err := w.renew(ctx, w.pc); err != nil {
 			return err
 		}
-		w.pc.CloseIdleConnections()
 	}
-	w.pc, err = p.at(api.CertFile(w.dir))
+	if err := w.connect(); err != nil {
+		return err
+	}
+	_, err = w.signIn(ctx)
+	return err
+}
+
+func (w *desk) connect() (err error) {
+	w.disconnect()
+	w.browser, err = w.pc.at(api.CertFile(w.dir))
 	return err
 }
 
@@ -138,19 +109,43 @@ func (w *desk) pause(ctx context.Context) error {
 
 // serve is one caller: a case, the search, what they say, what they ask, and the end
 // of it. What is refused ends it: an honest member doesn't look for a way around.
-func (w *desk) serve(ctx context.Context, c *workday.Caller) error {
-	hit, asked := w.hit, w.did.Openings
-	err := w.call(ctx, c)
-	// What was refused before the read came to be asked for is an opening refused too.
-	if err == nil && w.hit > hit && w.did.Openings == asked && c.What != workday.CheckOnly {
-		w.did.Openings++
-		w.did.Refused++
+func (w *desk) serve(ctx context.Context, m *matter) error {
+	hit := w.hit
+	w.matter = m
+	if err := w.call(ctx, m); err != nil {
+		return err
 	}
-	return err
+	if w.hit == hit || m.done {
+		w.did.waited(w.sched.Now().Sub(m.came))
+		return nil
+	}
+	if m.What != workday.CheckOnly { // also where it was refused before the read came to be asked for
+		w.asked(m)
+		w.did.refused(m, w.infected())
+	}
+	switch w.why {
+	case "contained", "budget", "signed-out", "step-up":
+		w.pass(m)
+	default: // a colleague would be refused too
+		w.did.unserved(m)
+	}
+	return nil
 }
 
-func (w *desk) call(ctx context.Context, c *workday.Caller) error {
-	w.did.Callers++
+// asked counts a matter's opening, once.
+func (w *desk) asked(m *matter) {
+	if !m.opening {
+		m.opening = true
+		w.did.Openings++
+	}
+}
+
+func (w *desk) call(ctx context.Context, m *matter) error {
+	if !m.called {
+		m.called = true
+		w.did.Callers++
+	}
+	c := &m.Caller
 	p := w.callers[c.Place]
 	kind, purpose := "call", "enquiry"
 	if c.What == workday.Form {
@@ -168,7 +163,7 @@ func (w *desk) call(ctx context.Context, c *workday.Caller) error {
 		outcome = "not-identified"
 	}
 	if who != "" && err == nil {
-		err = w.answer(ctx, c, p, why, api.Whom{Participant: who})
+		err = w.answer(ctx, m, p, why, api.Whom{Participant: who})
 	}
 	if err != nil {
 		return err
@@ -230,9 +225,9 @@ func (w *desk) check(ctx context.Context, why api.Reason, who string, f field.Fi
 }
 
 // answer identifies the caller and opens what they ask about.
-func (w *desk) answer(ctx context.Context, c *workday.Caller, p *population.Person, why api.Reason, who api.Whom) error {
+func (w *desk) answer(ctx context.Context, m *matter, p *population.Person, why api.Reason, who api.Whom) error {
 	said := []field.Field{field.Birth}
-	if c.What == workday.Form {
+	if m.What == workday.Form {
 		said = append(said, field.Name)
 	}
 	for _, f := range said {
@@ -245,29 +240,30 @@ func (w *desk) answer(ctx context.Context, c *workday.Caller, p *population.Pers
 	if err != nil || !ok {
 		return err
 	}
-	if err := w.pause(ctx); err != nil || c.What == workday.CheckOnly {
+	if err := w.pause(ctx); err != nil || m.What == workday.CheckOnly {
+		m.done = true
 		return err
 	}
 	fields := field.SetOf(field.Name, field.Birth, field.Address)
-	if c.What == workday.Form {
+	if m.What == workday.Form {
 		fields |= field.SetOf(field.Account, field.Phone)
 	}
 	var names []string
 	for _, f := range fields.Fields() {
 		names = append(names, f.String())
 	}
-	w.did.Openings++
+	w.asked(m)
 	ok, err = w.ask(ctx, "/v1/read", api.ReadRequest{Whom: who, Reason: why, Fields: names}, nil)
 	if ok {
+		m.done = true
 		w.told(who.Participant, fields)
-	} else if err == nil {
-		w.did.Refused++
 	}
 	return err
 }
 
+// told writes down what somebody was shown, at the PC that the attacker may hold.
 func (w *desk) told(participant string, fields field.Set) {
-	if id, err := uuid.Parse(participant); err == nil {
+	if id, err := uuid.Parse(participant); err == nil && w.device == w.team[w.no].device {
 		w.own[id] |= fields
 	}
 }
@@ -278,26 +274,55 @@ func slipped(r *rand.Rand, birth string) string {
 	return birth[:len(birth)-1] + string('0'+(last-'0'+byte(1+r.IntN(8)))%10)
 }
 
-// ask sends a request. ok is false for what was refused, which is counted.
+// ask sends a request. ok is false for what was refused, which is counted. Who is signed
+// out signs in, and who is asked for a touch gives it; then it is asked again.
 func (w *desk) ask(ctx context.Context, path string, in, out any) (ok bool, err error) {
-	status, detail, err := send(ctx, w.pc, "https://"+w.address+path, w.token, in, out)
-	switch {
-	case err != nil && w.contained(ctx):
-		w.did.Hindered["contained"]++ // its connections are cut
+	for tries := 0; ; tries++ {
+		status, detail, err := send(ctx, w.browser, "https://"+w.address+path, w.token, in, out)
+		why := "contained" // its connections are cut
+		switch {
+		case err != nil && !w.contained(ctx):
+			return false, fmt.Errorf("honest work at %s: %w", w.device, err)
+		case err == nil && status == http.StatusOK:
+			return true, nil
+		case status >= 500:
+			return false, fmt.Errorf("honest work at %s: the server answered %s with %d", w.device, path, status)
+		case status == http.StatusUnprocessableEntity && path == "/v1/search":
+			return false, nil // no day of the calendar, or more than may be shown: part of the work
+		case err == nil:
+			why = reason(status, detail)
+		}
+		w.did.Hindered[why]++
+		if tries < 2 {
+			if why, err = w.mend(ctx, why); err != nil {
+				return false, err
+			}
+			if why == "" {
+				continue
+			}
+		}
+		if why == "contained" {
+			w.leave()
+		}
+		w.why = why
 		w.hit++
 		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("honest work at %s: %w", w.team[w.no].device, err)
-	case status == http.StatusOK:
-		return true, nil
-	case status >= 500:
-		return false, fmt.Errorf("honest work at %s: the server answered %s with %d", w.team[w.no].device, path, status)
-	case status == http.StatusUnprocessableEntity && path == "/v1/search":
-		return false, nil // no day of the calendar, or more than may be shown: part of the work
 	}
-	w.did.Hindered[reason(status, detail)]++
-	w.hit++
-	return false, nil
+}
+
+// mend does what a person does about a refusal; "" says that it is worth asking again.
+func (w *desk) mend(ctx context.Context, why string) (string, error) {
+	switch why {
+	case "signed-out":
+		return w.signIn(ctx)
+	case "step-up":
+		if !w.matter.touched {
+			w.matter.touched = true
+			w.did.Touched++
+		}
+		return w.touch(ctx)
+	}
+	return why, nil
 }
 
 // contained asks whether the desk's PC or user is stopped.
@@ -309,9 +334,8 @@ func (w *desk) contained(ctx context.Context) bool {
 	if err := w.operator.Do(ctx, http.MethodGet, "/operator/contained", nil, &list); err != nil {
 		return false
 	}
-	m := w.team[w.no]
 	return slices.ContainsFunc(list, func(c access.Contained) bool {
-		return !c.StepUp && (c.String() == "device "+m.device || c.String() == "staff "+m.staff)
+		return !c.StepUp && (c.String() == "device "+w.device || c.String() == "staff "+w.staff)
 	})
 }
 
@@ -323,7 +347,7 @@ func reason(status int, detail string) string {
 	case strings.Contains(detail, "contained"):
 		return "contained"
 	case status == http.StatusUnauthorized:
-		return "session"
+		return "signed-out"
 	case strings.Contains(detail, "touch"):
 		return "step-up"
 	case strings.Contains(detail, "wrong answers"):
@@ -365,21 +389,4 @@ func send(ctx context.Context, c *http.Client, url, token string, in, out any) (
 	}
 	_, _ = io.Copy(io.Discard, body)
 	return answer.StatusCode, detail, err
-}
-
-// gather adds up the desks' work.
-type gather struct {
-	mu  sync.Mutex
-	sum Honest
-	own []map[uuid.UUID]field.Set // by place in the team
-}
-
-func (g *gather) take(w *desk) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !slices.ContainsFunc(w.infections, func(i workday.Infection) bool { return i.Staff == w.no }) {
-		w.did.AtClean = w.did.Refused
-	}
-	g.sum.add(&w.did)
-	g.own[w.no] = w.own
 }

@@ -27,6 +27,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"azekura/access/signin"
 	"azekura/internal/installation"
 	"azekura/register"
 )
@@ -215,10 +216,13 @@ func (d *drill) prepare(ctx context.Context) (clean func() error, err error) {
 			clean = func() error { return errors.Join(os.RemoveAll(d.dir), drop(context.WithoutCancel(ctx))) }
 		}
 	}
+	var signIn *signin.Settings
 	if d.Days == 0 {
 		d.Canaries = 0
+	} else {
+		signIn = &signin.Settings{Origin: staffOrigin}
 	}
-	err = installation.MakeUp(ctx, d.dir, installation.MadeUpOptions{Database: database, People: d.People, Seed: d.Seed, Canaries: d.Canaries, DeviceKeys: d.Days != 0,
+	err = installation.MakeUp(ctx, d.dir, installation.MadeUpOptions{Database: database, People: d.People, Seed: d.Seed, Canaries: d.Canaries, DeviceKeys: d.Days != 0, SignIn: signIn,
 		Progress: func(done int64) {
 			d.Tell(Progress{Stage: Making, Count: done, Done: done, Total: d.People, Took: time.Since(d.began)})
 		}})
@@ -250,6 +254,11 @@ func (d *drill) furnish(ctx context.Context) error {
 	}
 	if err = errors.Join(err, inst.Close()); err != nil {
 		return err
+	}
+	if d.days != nil {
+		if err := d.days.decide(ctx); err != nil {
+			return err
+		}
 	}
 	d.end(d.People)
 	return nil

@@ -25,8 +25,7 @@ type enrolled struct {
 // enrol gives each PC at which somebody works a key. The certificate is good for a
 // day of the drill's; each morning the PC renews it.
 func (d *drill) enrol(ctx context.Context, inst *installation.Installation) error {
-	for i := range d.team {
-		m := &d.team[i]
+	for _, m := range d.days.keyed() {
 		cert, err := inst.EnrolDevice(ctx, m.device)
 		if err != nil {
 			return fmt.Errorf("enrol the PCs: %w", err)
@@ -41,6 +40,16 @@ func (d *drill) enrol(ctx context.Context, inst *installation.Installation) erro
 		}
 	}
 	return nil
+}
+
+// keyed are all who work at a PC.
+func (d *days) keyed() (list []*member) {
+	for _, of := range [][]member{d.team, d.officers} {
+		for i := range of {
+			list = append(list, &of[i])
+		}
+	}
+	return list
 }
 
 // writePEM replaces a file in one step: a thief may be reading it.

@@ -42,16 +42,25 @@ type Report struct {
 
 // Attempt is one way of stealing.
 type Attempt struct {
-	Name          string   `json:"name"`
-	Tried         int64    `json:"tried"`      // requests
-	Released      int64    `json:"released"`   // answers about somebody
-	StoppedBy     string   `json:"stopped_by"` // "" if it ended by itself
-	SecondsToStop *float64 `json:"seconds_to_stop"`
+	Name      string `json:"name"`
+	Tried     int64  `json:"tried"`      // requests
+	Released  int64  `json:"released"`   // answers about somebody
+	StoppedBy string `json:"stopped_by"` // "" if it ended by itself
+	// SecondsToStop is how long it took from the first request at a PC until nothing
+	// more was released there, and SecondsToContain until the PC was contained: the
+	// longest of all its PCs, by the drill's clock, as the attacker says when; nil where
+	// it doesn't, or where nothing did.
+	SecondsToStop    *float64 `json:"seconds_to_stop"`
+	SecondsToContain *float64 `json:"seconds_to_contain"`
+	PCs              int      `json:"pcs,omitempty"`
+	PCsStopped       int      `json:"pcs_stopped,omitempty"`
+	PCsContained     int      `json:"pcs_contained,omitempty"`
 	// Participants are whom it got something of; NotTested says why it wasn't tried.
 	Participants int64  `json:"participants,omitempty"`
 	NotTested    string `json:"not_tested,omitempty"`
 
-	people []uint64 // a bit for each place in the register
+	people []uint64       // a bit for each place in the register
+	pcs    map[string]*at // at which it was tried
 }
 
 // Days are what the drill of days has besides.
@@ -101,6 +110,13 @@ func (d *drill) report(t theft, stolen *tally, said *answer, log api.Verified) *
 	if d.days != nil {
 		r.device = d.days.devices()[0]
 		r.Days = d.days.report(stolen.stolen, own, said.stops)
+		contained := map[string]time.Time{}
+		for _, s := range said.stops {
+			contained[s.Device] = s.since
+		}
+		for i := range r.Attempts {
+			r.Attempts[i].settle(contained)
+		}
 		r.Attempts = append(r.Attempts, d.days.apart(r.Attempts)...)
 	}
 	if r.Attempts == nil {

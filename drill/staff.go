@@ -17,6 +17,7 @@ const members = 6
 type member struct {
 	staff, device, token string
 	pc                   *enrolled // or nil, where PCs have no keys
+	key                  *passkey  // likewise
 }
 
 // staff adds the staff, their PCs and their sessions. The first member works on
@@ -39,7 +40,8 @@ const anOffice = 30
 // PCs; those that nobody works at stand there.
 func (d *drill) staffDays(ctx context.Context, inst *installation.Installation) error {
 	for i := range d.Devices {
-		office, device := fmt.Sprintf("o-%02d", i/anOffice+1), fmt.Sprintf("pc-%03d", i+1)
+		// Those that nobody works at stand in the offices in turn.
+		office, device := fmt.Sprintf("o-%02d", i%d.Staff/anOffice+1), pcCode(i)
 		if _, err := inst.Access.AddDevice(ctx, device, office); err != nil {
 			return fmt.Errorf("set up the PCs: %w", err)
 		}
@@ -52,8 +54,20 @@ func (d *drill) staffDays(ctx context.Context, inst *installation.Installation) 
 		}
 		d.team = append(d.team, member{staff: staff, device: device})
 	}
+	for _, o := range []struct{ staff, role string }{{"admin-1", "administrator"}, {"officer-1", "security-officer"}} {
+		device := "pc-" + o.staff
+		if _, err := inst.Access.AddDevice(ctx, device, "o-00"); err != nil {
+			return fmt.Errorf("set up the officers' PCs: %w", err)
+		}
+		if _, err := inst.Access.AddStaff(ctx, o.staff, o.role, "o-00"); err != nil {
+			return fmt.Errorf("appoint officers: %w", err)
+		}
+		d.days.officers = append(d.days.officers, member{staff: o.staff, device: device})
+	}
 	return nil
 }
+
+func pcCode(i int) string { return fmt.Sprintf("pc-%03d", i+1) }
 
 func seat(ctx context.Context, inst *installation.Installation, staff, role, device string) (token string, err error) {
 	if _, err := inst.Access.AddStaff(ctx, staff, role, "regional"); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"time"
 
 	"azekura/api"
 	"azekura/register/field"
@@ -47,6 +48,8 @@ type tallyLine struct {
 	Mask        *maskLine   `json:"mask"`
 	Tried       *int64      `json:"tried"`
 	Stopped     string      `json:"stopped"`
+	PC          string      `json:"pc"`
+	At          *time.Time  `json:"at"`
 }
 
 type maskLine struct {
@@ -125,7 +128,7 @@ func (a *tally) take(t *truth, text []byte) error {
 	if err != nil {
 		return err
 	}
-	if l.Stopped != "" && l.Tried == nil {
+	if (l.Stopped != "" || l.PC != "" || l.At != nil) && l.Tried == nil || (l.PC == "") != (l.At == nil) {
 		return errMalformed
 	}
 	if l.Participant == "" && l.Tried != nil && *l.Tried >= 0 {
@@ -136,7 +139,7 @@ func (a *tally) take(t *truth, text []byte) error {
 		if l.Stopped != "" {
 			attempt.StoppedBy = l.Stopped
 		}
-		return nil
+		return attempt.timed(&l)
 	}
 	told, err := l.told()
 	if err != nil {

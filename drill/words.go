@@ -18,7 +18,9 @@ type words struct {
 	note                                            string
 	next, kept, keep, rerun, verify, play, read     string
 	titleDays, beyond, within, above, most, nobody  string
-	stopped, honest, hindered, model                string
+	stopped, after, containedAfter                  string
+	honest, atClean, atInfected, neverDone          string
+	bar, relief, hindered, model                    string
 	notTested, noteDays                             string
 }
 
@@ -50,8 +52,12 @@ var english = &words{
 	titleDays: "June 2015, re-enacted: %d infected PCs of %d at work, %d working days; seed %d",
 	beyond:    "stolen beyond what the infected PCs' users opened in honest cases: %s people, %s", within: "within the limit of %s",
 	above: "ABOVE THE LIMIT OF %s", most: "most by: %s", nobody: "No rule contained any of the %d infected PCs: what stopped an attempt above is all that did.",
-	stopped: "%s: %s contained after %s seconds, by %s", honest: "honest work: %s callers, %s openings asked for, %s refused (%.2f in 10,000), %s of them at PCs that weren't infected",
-	hindered:  "honest requests refused, by what: %s",
+	stopped: "%s: %s contained after %s (%s of it in office hours), by %s", after: " after %s (%d of %d PCs)", containedAfter: "; PC contained after %s (%d)",
+	honest: "honest work: %s callers, %s openings asked for", atClean: "%s openings refused at PCs that the thief didn't hold then",
+	atInfected: "%s refused at PCs in the thief's hands: the user notices, stops, and passes the caller on", neverDone: "%s never done at all, by anybody",
+	bar:       "refused at clean PCs or never done: %.2f in 10,000; refused anywhere, done later or not: %s (%.2f in 10,000)",
+	relief:    "%s openings waited some seconds for a touch; %s callers passed on to colleagues, the longest wait %.0f minutes;\n  %s staff released by two officers, an hour later, onto a PC that nobody had worked at",
+	hindered:  "all honest requests refused, those that a sign-in or a touch mended too, by what: %s",
 	model:     "the model: %d staff, %d PCs of which %d infected, %d days, %s people known from elsewhere;\n  %s",
 	notTested: "%s: not tested: %s", noteDays: "A field counts when it was answered, also with “there is none”; a candidate's mask counts as stolen.",
 }
@@ -84,8 +90,12 @@ var japanese = &words{
 	titleDays: "2015年6月の再現：感染した端末%d台（稼働%d台）、%d営業日（シード %d）",
 	beyond:    "感染した端末の利用者が正当な案件で開いたものを除き、盗まれた人数：%s人、%s", within: "上限%s人以内",
 	above: "上限%s人を超過", most: "多い順：%s", nobody: "感染した%d台のいずれも、規則による隔離はなかった。止めたものは上のとおり。",
-	stopped: "%s：%sを%s秒後に隔離（%s）", honest: "正当な業務：相談%s件、開封の要求%s件、うち拒否%s件（1万件あたり%.2f件、感染していない端末では%s件）",
-	hindered:  "拒否された正当な要求：%s",
+	stopped: "%s：%sを%s後に隔離（うち執務時間%s、%s）", after: "（%s後、端末%d/%d台）", containedAfter: "、端末は%s後に隔離（%d台）",
+	honest: "正当な業務：相談%s件、開封の要求%s件", atClean: "その時点で犯人の手にない端末での拒否：%s件",
+	atInfected: "犯人の手にある端末での拒否：%s件（利用者は気づいて使用をやめ、相談者を同僚に引き継ぐ）", neverDone: "誰にも処理されなかった開封：%s件",
+	bar:       "感染していない端末での拒否、または未処理：1万件あたり%.2f件。後で処理されたものを含むすべての拒否：%s件（1万件あたり%.2f件）",
+	relief:    "認証器への接触を待った開封：%s件。同僚に引き継いだ相談：%s件、最長の待ち時間%.0f分。\n  一時間後に責任者二名が隔離を解き、未使用の端末に移った職員：%s人",
+	hindered:  "拒否された正当な要求（再サインインや接触で解消したものを含む）：%s",
 	model:     "モデル：職員%d人、端末%d台（うち感染%d台）、%d日、ほかの漏えいで知られた人%s人\n  %s",
 	notTested: "%s：未検査（%s）", noteDays: "項目は「なし」という答えも数える。候補の伏せ字表示も盗まれたものに数える。",
 }

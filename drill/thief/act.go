@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 )
 
 // open opens a case, as the PC's user could, and gives its code.
@@ -38,7 +39,7 @@ func (s seat) check(ctx context.Context, a *attempt, room, purpose string, who m
 		if got.Match {
 			l.Fields = append(l.Fields, field)
 		}
-		a.obtained(&l)
+		a.obtainedAt(s.of.Device, &l)
 	}
 	return got.Match, nil
 }
@@ -73,7 +74,7 @@ func (s seat) take(ctx context.Context, a *attempt, room, purpose string, who ma
 			l.None = append(l.None, f)
 		}
 	}
-	a.obtained(&l)
+	a.obtainedAt(s.of.Device, &l)
 	return nil
 }
 
@@ -107,21 +108,21 @@ func (s seat) target(ctx context.Context, a *attempt, p person) error {
 	return s.close(ctx, room)
 }
 
-// end notes what stopped a way.
-func (a *attempt) end(err error) {
+// end notes what stopped a way at a PC.
+func (a *attempt) end(pc string, now time.Time, err error) {
 	var refused status
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, errNobody):
 		return
 	case !errors.As(err, &refused):
-		a.stopped("connection")
+		a.heldUp(pc, "connection", now)
 		return
 	}
 	why := map[status]string{http.StatusUnauthorized: "session", http.StatusForbidden: "case-or-policy", http.StatusTooManyRequests: "budget"}[refused]
 	if why == "" {
 		why = "error"
 	}
-	a.stopped(why)
+	a.heldUp(pc, why, now)
 }
 
 // status is a refusal's.

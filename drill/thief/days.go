@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ const (
 	closes   = 17
 	loud     = 16  // o'clock of the last day: the fast ways, when nothing is left to lose
 	stubborn = 300 // refusals in a row end a fast way
+	patient  = 5   // rounds through the PCs for one that lets a fast way in
 )
 
 // campaign is the theft of days.
@@ -41,6 +43,7 @@ type campaign struct {
 type mine struct {
 	pc
 	http *http.Client
+	age  time.Time // of its certificate
 }
 
 func (t *thief) days(ctx context.Context) error {
@@ -51,19 +54,21 @@ func (t *thief) days(ctx context.Context) error {
 	c := &campaign{thief: t, clock: clock{t.config.Clock}, until: t.config.Until, known: known, held: map[string]*mine{},
 		slow: &attempt{name: "slow-search", out: t.out}, targeted: &attempt{name: "targeted", out: t.out}}
 	var all sync.WaitGroup
-	taken := 0
+	started := map[string]bool{}
 	for fast := false; ; {
-		fresh, err := c.refresh()
-		if err != nil {
+		if err := c.refresh(); err != nil {
 			return err
 		}
-		for _, one := range fresh {
+		for _, one := range c.all() {
+			if started[one.Device] {
+				continue
+			}
+			started[one.Device] = true
 			if _, err := c.clock.join(ctx, one.Device); err != nil {
 				return err
 			}
 			// Every other PC guesses nothing, so that some are left for what is fast.
-			taken++
-			guesses := taken%2 == 1
+			guesses := len(started)%2 == 1
 			all.Go(func() { c.quiet(ctx, one.Device, guesses) })
 		}
 		now, err := c.clock.sleep(ctx, "", lookOut)
@@ -87,33 +92,46 @@ func (c *campaign) last() time.Time {
 	return time.Date(u.Year(), u.Month(), u.Day(), loud, 0, 0, 0, u.Location())
 }
 
-// refresh reads the list of PCs, and returns those that are new.
-func (c *campaign) refresh() (fresh []pc, err error) {
-	list, err := readPCs(c.config.PCs)
-	if err != nil {
-		return nil, err
-	}
+func (c *campaign) all() []pc {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.list
+}
+
+// refresh reads the list of PCs, whose sessions change as their users sign in.
+func (c *campaign) refresh() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list, err := readPCs(c.config.PCs)
+	if err != nil {
+		return err
+	}
 	for _, one := range list {
 		was := c.held[one.Device]
-		if was == nil {
-			fresh = append(fresh, one)
-		} else if was.Token == one.Token {
+		if was != nil && was.age == one.age() { // its user may have signed in again
+			was.pc = one
 			continue
 		}
-		// Another session has another certificate, if any.
 		http, err := c.presenting(&one, nil)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if was != nil {
 			was.http.CloseIdleConnections()
 		}
-		c.held[one.Device] = &mine{one, http}
+		c.held[one.Device] = &mine{one, http, one.age()}
 	}
 	c.list = list
-	return fresh, nil
+	return nil
+}
+
+// age tells a PC's certificate from its next.
+func (p *pc) age() time.Time {
+	info, err := os.Stat(p.Cert)
+	if err != nil {
+		return time.Time{} // where devices have none
+	}
+	return info.ModTime()
 }
 
 // seat is a PC's session, or a token of it elsewhere.
@@ -124,11 +142,13 @@ type seat struct {
 	of    pc
 }
 
+// seat has the session that the PC's user is in now.
 func (c *campaign) seat(device string) (seat, bool) {
+	err := c.refresh()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	one := c.held[device]
-	if one == nil {
+	if one == nil || err != nil {
 		return seat{}, false
 	}
 	return seat{c.thief, one.Token, one.http, one.pc}, one.Token != ""
@@ -170,16 +190,18 @@ func (c *campaign) quiet(ctx context.Context, device string, guesses bool) {
 		}
 		if room == "" {
 			if room, err = s.open(ctx, "call"); err != nil {
-				c.slow.end(err)
-				pause = time.Hour
+				c.slow.end(device, now, err)
+				pause = lookOut
 				continue
 			}
 		}
 		if guesses {
-			c.slow.end(c.lot(ctx, s, room, r))
+			c.slow.begins(device, now)
+			c.slow.end(device, now, c.lot(ctx, s, room, r))
 		}
 		if n := c.order.Add(1) - 1; n < int64(len(c.known)) {
-			c.targeted.end(s.target(ctx, c.targeted, c.known[n]))
+			c.targeted.begins(device, now)
+			c.targeted.end(device, now, s.target(ctx, c.targeted, c.known[n]))
 		}
 	}
 }
@@ -197,39 +219,53 @@ func (c *campaign) lot(ctx context.Context, s seat, room string, r *rand.Rand) e
 
 // loud is all that is fast, one way after another, each on another PC.
 func (c *campaign) loud(ctx context.Context) {
-	ways := []struct {
-		name string
-		f    func(context.Context, seat, *attempt) error
-	}{{"fabricated-case", c.fabricate}, {"token-elsewhere", c.elsewhere}, {"token-with-key", c.withKey}, {"sweep", c.sweepDays}, {"search", c.enumerate}}
-	c.mu.Lock()
-	list := c.list
-	c.mu.Unlock()
-	next := 0
+	ways := []way{{"fabricated-case", c.fabricate}, {"token-elsewhere", c.elsewhere}, {"token-with-key", c.withKey}, {"sweep", c.sweepDays}, {"search", c.enumerate}}
+	list, next := c.all(), 0
 	for _, way := range ways {
 		a := &attempt{name: way.name, out: c.out}
-		// A PC that is contained is of no use: the next one, until one lets it in.
-		for range list {
+		// A PC that is contained is of no use, and one whose user is out for now waits: the
+		// next one, until one lets it in.
+		for n, gone := 0, false; n < patient*len(list) && !gone; n++ {
 			device := list[next%len(list)].Device
 			next++
 			s, ok := c.seat(device)
-			if !ok {
-				continue
+			if gone = ok && c.try(ctx, way, s, a); !gone && n%len(list) == len(list)-1 {
+				if now, err := c.clock.sleep(ctx, "", between); err != nil || !now.Before(c.until) {
+					return
+				}
 			}
-			if err := s.opens(ctx); err != nil {
-				a.end(err)
-				continue
-			}
-			a.end(way.f(ctx, s, a))
-			break
 		}
 		a.count()
 	}
 }
 
+// way is one that is fast.
+type way struct {
+	name string
+	f    func(context.Context, seat, *attempt) error
+}
+
+// try goes one way at a PC, if its session lets it in.
+func (c *campaign) try(ctx context.Context, w way, s seat, a *attempt) bool {
+	now, err := c.clock.get(ctx)
+	if err != nil {
+		return false
+	}
+	if err := s.opens(ctx); err != nil {
+		return false
+	}
+	a.begins(s.of.Device, now)
+	err = w.f(ctx, s, a)
+	if now, clockErr := c.clock.get(ctx); clockErr == nil {
+		a.end(s.of.Device, now, err)
+	}
+	return true
+}
+
 // sweepDays reads one record after another, with a new case for every ten.
 func (c *campaign) sweepDays(ctx context.Context, s seat, a *attempt) (err error) {
 	room := ""
-	refused := 0
+	refused, noted := 0, false
 	for n := int64(1); refused < stubborn && ctx.Err() == nil; n++ {
 		if n%10 == 1 {
 			if room, err = s.open(ctx, "call"); err != nil {
@@ -237,9 +273,14 @@ func (c *campaign) sweepDays(ctx context.Context, s seat, a *attempt) (err error
 			}
 		}
 		if err = s.take(ctx, a, room, "enquiry", map[string]any{"ref": ref(n)}, everything); err != nil {
-			refused++
+			if refused++; !noted && !errors.Is(err, errNobody) {
+				noted = true
+				if now, clockErr := c.clock.get(ctx); clockErr == nil {
+					a.end(s.of.Device, now, err)
+				}
+			}
 		} else {
-			refused = 0
+			refused, noted = 0, false
 		}
 	}
 	return err

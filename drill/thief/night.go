@@ -52,6 +52,14 @@ func (c clock) sleep(ctx context.Context, pc string, d time.Duration) (time.Time
 	return c.post(ctx, "/sleep", map[string]any{"pc": pc, "seconds": d.Seconds()})
 }
 
+func (c clock) get(ctx context.Context) (time.Time, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/now", nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return c.now(r)
+}
+
 // leave lets the others' time pass without this PC; the attacker may be ending.
 func (c clock) leave(pc string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -63,7 +63,7 @@ func (s seat) search(ctx context.Context, a *attempt, room string, q search, ref
 		if err != nil {
 			return nil, err
 		}
-		a.obtained(&line{Attempt: a.name, Participant: c.Participant, Ref: ref, Fields: []string{"existence", "mask"}, Mask: mask})
+		a.obtainedAt(s.of.Device, &line{Attempt: a.name, Participant: c.Participant, Ref: ref, Fields: []string{"existence", "mask"}, Mask: mask})
 		participants = append(participants, c.Participant)
 	}
 	return participants, nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // line is one thing obtained, or a count of what was tried.
@@ -18,6 +19,8 @@ type line struct {
 	Mask        json.RawMessage            `json:"mask,omitempty"`
 	Tried       *int64                     `json:"tried,omitempty"`
 	Stopped     string                     `json:"stopped,omitempty"`
+	PC          string                     `json:"pc,omitempty"`
+	At          *time.Time                 `json:"at,omitempty"`
 }
 
 // tally appends lines, each by one write, so that a kill between two leaves
@@ -55,6 +58,52 @@ type attempt struct {
 	out   *tally
 	tried atomic.Int64
 	got   atomic.Int64
+
+	mu   sync.Mutex
+	held map[string]bool // by PC: whether it was refused since it last got something there
+}
+
+// begins says when the way was first tried at a PC.
+func (a *attempt) begins(pc string, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.held == nil {
+		a.held = map[string]bool{}
+	}
+	if _, begun := a.held[pc]; begun || pc == "" {
+		return
+	}
+	a.held[pc] = false
+	tried := a.tried.Load()
+	a.out.add(&line{Attempt: a.name, Tried: &tried, PC: pc, At: &now})
+}
+
+// heldUp says when, and by what, the way was stopped at a PC: once, until it gets
+// something there again.
+func (a *attempt) heldUp(pc, why string, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	stopped, begun := a.held[pc]
+	if stopped {
+		return
+	}
+	if !begun { // nothing was tried there: it couldn't even begin
+		a.stopped(why)
+		return
+	}
+	a.held[pc] = true
+	tried := a.tried.Load()
+	a.out.add(&line{Attempt: a.name, Tried: &tried, Stopped: why, PC: pc, At: &now})
+}
+
+// obtainedAt is obtained, at a PC.
+func (a *attempt) obtainedAt(pc string, l *line) {
+	a.mu.Lock()
+	if a.held[pc] {
+		a.held[pc] = false
+	}
+	a.mu.Unlock()
+	a.obtained(l)
 }
 
 func (a *attempt) obtained(l *line) {

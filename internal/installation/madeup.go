@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"azekura/access/signin"
 	"azekura/population"
 	"azekura/register"
 )
@@ -31,6 +32,8 @@ type MadeUpOptions struct {
 	Canaries float64
 	// DeviceKeys demands a device's certificate of staff, as other installations do.
 	DeviceKeys bool
+	// SignIn, when given, lets staff sign in.
+	SignIn *signin.Settings
 	// Progress, when given, hears of people imported.
 	Progress func(done int64)
 }
@@ -56,7 +59,22 @@ func MakeUp(ctx context.Context, dir string, o MadeUpOptions) error {
 	if _, err := Create(ctx, dir, c); err != nil {
 		return err
 	}
+	if err := setSignIn(dir, o.SignIn); err != nil {
+		return err
+	}
 	return finishMadeUp(ctx, dir, o.Canaries, o.Progress)
+}
+
+func setSignIn(dir string, to *signin.Settings) error {
+	if to == nil {
+		return nil
+	}
+	c, err := ReadConfig(dir)
+	if err != nil {
+		return err
+	}
+	c.SignIn = to
+	return c.write(dir)
 }
 
 // writeNew replaces nothing: the folder may not be ours.

@@ -19,7 +19,7 @@ func (i *Installation) ProposeRelease(t access.Target, why, by string, life time
 		return nil, err
 	}
 	size, _ := i.Signer.Head()
-	p, err := approval.Propose(r, i.Config.Origin, size, by, time.Now(), life)
+	p, err := approval.Propose(r, i.Config.Origin, size, by, i.Log.Now(), life)
 	if err != nil {
 		return nil, err
 	}
