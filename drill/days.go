@@ -52,6 +52,7 @@ type days struct {
 	lines    []line        // of each office
 	spares   sync.Mutex
 	spared   int // PCs that were given out
+	policies *Policies
 }
 
 type infection = workday.Infection
@@ -60,7 +61,7 @@ type infection = workday.Infection
 func (d *drill) plan(at time.Time) (*days, error) {
 	p := &days{drill: d, model: workday.Default(), first: workday.Monday(at), infections: workday.Spread(d.Seed, d.Staff, d.Infected, d.Days),
 		callers: map[int64]*population.Person{}, elsewhere: map[int64]bool{}, loot: newLoot(d.scene), lines: make([]line, d.Staff/anOffice+1)}
-	p.gather = gather{sum: Honest{Hindered: map[string]int64{}}, own: make([]map[uuid.UUID]field.Set, d.Staff)}
+	p.gather = gather{sum: Honest{Hindered: map[string]int64{}, byPolicy: map[string]int64{}}, own: make([]map[uuid.UUID]field.Set, d.Staff)}
 	for no := range d.Staff {
 		for day := range d.Days {
 			for _, c := range p.model.Day(d.Seed, no, day, d.People) {

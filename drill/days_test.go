@@ -1,6 +1,7 @@
 package drill_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/access/policy"
 	"azekura/api"
 	"azekura/drill"
 	"azekura/drill/workday"
@@ -44,7 +46,12 @@ func TestDays(t *testing.T) {
 	if d == nil || d.Honest.Callers < 2*8*20 || d.Honest.Openings < d.Honest.Callers/2 || d.Honest.AtClean != 0 {
 		t.Fatalf("honest work: %+v", d)
 	}
-	t.Logf("honest work: %+v\ncontained: %+v", d.Honest, d.Contained)
+	// Who is contained hands their callers over and comes back at a clean PC: nobody is
+	// left unserved. A touch is asked of who seems to guess, and given.
+	h := d.Honest
+	if h.AtInfected == 0 || h.Refused != h.AtInfected || h.NeverDone != 0 || h.PassedOn == 0 || h.Touched == 0 || h.Moved == 0 {
+		t.Errorf("relief: %+v", h)
+	}
 	if r.OwnWork.Participants == 0 || d.Beyond > r.Stolen.Participants {
 		t.Errorf("own work with %d, stolen of %d, beyond that %d", r.OwnWork.Participants, r.Stolen.Participants, d.Beyond)
 	}
@@ -67,6 +74,12 @@ func TestDays(t *testing.T) {
 		if a := tried[way]; a.Participants != 0 || a.StoppedBy == "" {
 			t.Errorf("%s: %+v", way, a)
 		}
+	}
+	if a := tried["sweep"]; a.SecondsToStop == nil || a.PCsStopped != 1 || a.PCs != 1 || *a.SecondsToStop > 60 {
+		t.Errorf("the sweep: %+v", a)
+	}
+	if a := tried["slow-search"]; a.SecondsToStop == nil || a.SecondsToContain == nil || a.PCs != 3 || *a.SecondsToContain > 86400 {
+		t.Errorf("the slow search: %+v", a)
 	}
 	// Who guesses is contained by rule, and not who works beside.
 	if !slices.ContainsFunc(d.Contained, func(s drill.Stop) bool { return s.By == "rule misses-on-and-on" }) {
@@ -131,5 +144,46 @@ func TestContainedPC(t *testing.T) {
 	}
 	if d.Honest.Refused == 0 || d.Honest.AtClean != 0 || d.Honest.Callers < 2*8*20 {
 		t.Errorf("honest work: %+v", d.Honest)
+	}
+}
+
+// noAccounts is a real text: the shipped one, and one more.
+const noAccounts = `
+@id("no-accounts")
+@en("Accounts are opened at the head office.")
+@ja("口座は本部で開きます。")
+forbid (principal is Staff, action, resource)
+when { context.fields.contains("account") };
+//! refuse no-accounts: fields=account
+`
+
+// TestPolicies: an agency's own policies, of a folder's files, decide in a drill; what
+// they refuse of honest work and of the thief is told apart, and the former is never done.
+func TestPolicies(t *testing.T) {
+	o := twoDays(t)
+	o.Policy = t.TempDir()
+	for name, text := range map[string]string{"1.cedar": string(policy.Strict()), "2.cedar": noAccounts, "notes.txt": "not one"} {
+		if err := os.WriteFile(filepath.Join(o.Policy, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Days, o.Staff, o.Devices, o.Infected = 1, 3, 4, 2
+	r, err := drill.June(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, h := r.Days.Policies, r.Days.Honest
+	if p == nil || p.Tests < 10 || p.Honest["no-accounts"] < 5 || p.Thief["no-accounts"] == 0 || len(p.Honest) != 1 {
+		t.Fatalf("policies: %+v; honest work: %+v", p, h)
+	}
+	if h.AtClean == 0 || h.AtClean+h.NeverDone != p.Honest["no-accounts"] || h.PerTenK < 100 {
+		t.Errorf("honest work: %+v of %+v", h, p)
+	}
+	o.Policy = filepath.Join(o.Policy, "2.cedar")
+	if err := os.WriteFile(o.Policy, []byte(strings.Replace(noAccounts, "//! refuse", "//! allow", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := drill.June(t.Context(), o); !errors.Is(err, drill.ErrOptions) {
+		t.Errorf("a text that fails its own test: %v", err)
 	}
 }

@@ -61,15 +61,26 @@ func (t *table) ofDays(r *Report) {
 		fmt.Fprintf(&t.text, "  "+w.stopped+"\n", s.Device, s.What, lasted(s.Seconds), lasted(s.Office), s.By)
 	}
 	t.honest(&d.Honest)
-	var reasons []string
-	for reason, n := range d.Honest.Hindered {
-		reasons = append(reasons, fmt.Sprintf("%s %s", reason, screen.Grouped(n)))
+	if len(d.Honest.Hindered) > 0 {
+		fmt.Fprintf(&t.text, "  "+w.hindered+"\n", counted(d.Honest.Hindered))
 	}
-	slices.Sort(reasons)
-	if len(reasons) > 0 {
-		fmt.Fprintf(&t.text, "  "+w.hindered+"\n", strings.Join(reasons, ", "))
+	if p := d.Policies; p != nil {
+		fmt.Fprintf(&t.text, w.policies+"\n", p.Hash[:12], p.Tests, counted(p.Thief), counted(p.Honest))
 	}
 	fmt.Fprintf(&t.text, w.model+"\n", d.Staff, d.Devices, d.Infected, d.Days, screen.Grouped(int64(d.Known)), d.Model)
+}
+
+// counted lists what was counted, by name.
+func counted(by map[string]int64) string {
+	list := []string{}
+	for name, n := range by {
+		list = append(list, fmt.Sprintf("%s %s", name, screen.Grouped(n)))
+	}
+	slices.Sort(list)
+	if len(list) == 0 {
+		return "0"
+	}
+	return strings.Join(list, ", ")
 }
 
 // honest says what of the honest work was refused: where, and what was never done.

@@ -45,7 +45,7 @@ type desk struct {
 
 func (d *days) desk(no int) *desk {
 	return &desk{days: d, member: d.team[no], no: no, line: &d.lines[no/anOffice], rand: rand.New(rand.NewPCG(d.Seed, 1<<60|uint64(no))), actor: d.sched.Join(),
-		did: Honest{Hindered: map[string]int64{}}, own: map[uuid.UUID]field.Set{}}
+		did: Honest{Hindered: map[string]int64{}, byPolicy: map[string]int64{}}, own: map[uuid.UUID]field.Set{}}
 }
 
 // work is all the days.
@@ -293,6 +293,9 @@ func (w *desk) ask(ctx context.Context, path string, in, out any) (ok bool, err 
 			why = reason(status, detail)
 		}
 		w.did.Hindered[why]++
+		if by, is := byPolicy(detail); is {
+			w.did.byPolicy[by]++
+		}
 		if tries < 2 {
 			if why, err = w.mend(ctx, why); err != nil {
 				return false, err
@@ -341,9 +344,12 @@ func (w *desk) contained(ctx context.Context) bool {
 
 // reason is what refused, in a word.
 func reason(status int, detail string) string {
+	_, policies := byPolicy(detail)
 	switch {
 	case status == http.StatusTooManyRequests:
 		return "budget"
+	case policies:
+		return "policy"
 	case strings.Contains(detail, "contained"):
 		return "contained"
 	case status == http.StatusUnauthorized:

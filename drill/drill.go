@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"azekura/access/signin"
@@ -51,6 +52,7 @@ type Options struct {
 	Canaries float64 // planted for each person, where somebody planted them
 	Keep     string  // the folder to keep everything in; "" is a temporary one
 	DB       string  // a postgres:// URL, in which the drill makes a schema of its own; "" is SQLite
+	Policy   string  // a file of policies, or a folder of them, that are put in force; "" is none
 	Command  string  // plays the attacker, by /bin/sh; "" is ours
 	// Program is this program's own path: it is run again as the server, and as
 	// the attacker.
@@ -91,6 +93,14 @@ func (o *Options) Check() error {
 			return fmt.Errorf("%w: 0 to %d people are known from elsewhere", ErrOptions, MaxPeople)
 		case !(o.Canaries >= 0 && o.Canaries <= register.MaxDensity):
 			return fmt.Errorf("%w: %w", ErrOptions, register.ErrDensity)
+		}
+	}
+	if o.Policy != "" {
+		if o.Days == 0 {
+			return fmt.Errorf("%w: policies decide about cases, and --days 0 has none", ErrOptions)
+		}
+		if _, _, err := readPolicies(o.Policy); err != nil {
+			return err
 		}
 	}
 	if o.Keep != "" {
@@ -171,7 +181,8 @@ func June(ctx context.Context, o Options) (r *Report, err error) {
 	if err := d.serve(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, d.server.stop(serverGrace)) }()
+	stop := sync.OnceValue(func() error { return d.server.stop(serverGrace) })
+	defer func() { err = errors.Join(err, stop()) }()
 	d.end(0)
 	var t theft
 	if d.days != nil {
@@ -182,7 +193,14 @@ func June(ctx context.Context, o Options) (r *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.judge(ctx, t)
+	if r, err = d.judge(ctx, t); err != nil || d.days == nil {
+		return r, err
+	}
+	if err := stop(); err != nil {
+		return nil, err
+	}
+	r.Days.Policies, err = d.days.refusals(ctx)
+	return r, err
 }
 
 func (d *drill) begin(s Stage) {
@@ -271,7 +289,7 @@ func (d *drill) furnishDays(ctx context.Context, inst *installation.Installation
 	if d.truth, err = d.learn(ctx, inst, d.days.offer); err != nil {
 		return err
 	}
-	return d.days.furnished(ctx, inst)
+	return errors.Join(d.days.furnished(ctx, inst), d.days.putInForce(ctx, inst))
 }
 
 // copyFile copies a small file.

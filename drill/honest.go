@@ -44,6 +44,7 @@ type Honest struct {
 	Moved    int64   `json:"staff_released_to_a_clean_pc"` // by two security officers
 	// Hindered are all requests that were refused, mended or not, by what refused.
 	Hindered map[string]int64 `json:"requests_refused"`
+	byPolicy map[string]int64 // of those, by the policies that refused
 	Unknown  int64            `json:"unidentified"` // callers whom their answers didn't identify
 }
 
@@ -63,6 +64,9 @@ func (h *Honest) add(o *Honest) {
 	h.Unknown += o.Unknown
 	for reason, n := range o.Hindered {
 		h.Hindered[reason] += n
+	}
+	for by, n := range o.byPolicy {
+		h.byPolicy[by] += n
 	}
 	h.rates()
 }

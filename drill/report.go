@@ -51,7 +51,7 @@ type Attempt struct {
 	// longest of all its PCs, by the drill's clock, as the attacker says when; nil where
 	// it doesn't, or where nothing did.
 	SecondsToStop    *float64 `json:"seconds_to_stop"`
-	SecondsToContain *float64 `json:"seconds_to_contain"`
+	SecondsToContain *float64 `json:"seconds_to_contain,omitempty"`
 	PCs              int      `json:"pcs,omitempty"`
 	PCsStopped       int      `json:"pcs_stopped,omitempty"`
 	PCsContained     int      `json:"pcs_contained,omitempty"`
@@ -77,6 +77,8 @@ type Days struct {
 	Beyond    int64  `json:"stolen_beyond_own_work"`
 	Limit     int64  `json:"limit"`
 	Contained []Stop `json:"contained"`
+	// Policies are there where an agency's own were in force.
+	Policies *Policies `json:"policies,omitempty"`
 }
 
 // Limit is how many participants may be stolen in June 2015.

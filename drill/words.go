@@ -20,7 +20,7 @@ type words struct {
 	titleDays, beyond, within, above, most, nobody  string
 	stopped, after, containedAfter                  string
 	honest, atClean, atInfected, neverDone          string
-	bar, relief, hindered, model                    string
+	bar, relief, hindered, model, policies          string
 	notTested, noteDays                             string
 }
 
@@ -59,6 +59,7 @@ var english = &words{
 	relief:    "%s openings waited some seconds for a touch; %s callers passed on to colleagues, the longest wait %.0f minutes;\n  %s staff released by two officers, an hour later, onto a PC that nobody had worked at",
 	hindered:  "all honest requests refused, those that a sign-in or a touch mended too, by what: %s",
 	model:     "the model: %d staff, %d PCs of which %d infected, %d days, %s people known from elsewhere;\n  %s",
+	policies:  "the agency's own policies (%s, %d tests) refused requests\n  of the thief: %s\n  of honest staff: %s",
 	notTested: "%s: not tested: %s", noteDays: "A field counts when it was answered, also with “there is none”; a candidate's mask counts as stolen.",
 }
 
@@ -97,6 +98,7 @@ var japanese = &words{
 	relief:    "認証器への接触を待った開封：%s件。同僚に引き継いだ相談：%s件、最長の待ち時間%.0f分。\n  一時間後に責任者二名が隔離を解き、未使用の端末に移った職員：%s人",
 	hindered:  "拒否された正当な要求（再サインインや接触で解消したものを含む）：%s",
 	model:     "モデル：職員%d人、端末%d台（うち感染%d台）、%d日、ほかの漏えいで知られた人%s人\n  %s",
+	policies:  "自組織の方針（%s、試験%d件）が拒否した要求\n  犯人：%s\n  正当な業務：%s",
 	notTested: "%s：未検査（%s）", noteDays: "項目は「なし」という答えも数える。候補の伏せ字表示も盗まれたものに数える。",
 }
 

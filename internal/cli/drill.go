@@ -36,10 +36,12 @@ and says what stopped which way, and which honest work was refused.
 With --days 0 it is one PC and one session, in real time and without cases.
 
 It exits with 1 if the thief obtained anything that the exposure lacks.
-drill/PROTOCOL.md says how any other program plays the thief.`,
+With --policy the report says what the agency's own policies refused of the thief and of
+honest work. drill/PROTOCOL.md says how any other program plays the thief.`,
 		Example: `  azekura drill june-2015 -n 100000
   azekura drill june-2015 --staff 331 --days 14
   azekura drill june-2015 --keep drill-1 && azekura --dir drill-1 exposure --device pc-01
+  azekura drill june-2015 --policy ./policies
   azekura drill june-2015 --attacker ./my-thief --json`,
 		Args: cobra.NoArgs,
 	}
@@ -73,6 +75,7 @@ drill/PROTOCOL.md says how any other program plays the thief.`,
 	f.IntVar(&o.Known, "known", 1000, "people whose number, name and birth the attacker has from another leak")
 	f.Float64Var(&o.Canaries, "canaries", 0.02, "how many canaries are planted for each person, 0 to 0.2")
 	f.StringVar(&o.Command, "attacker", "", "a command that plays the thief; ours otherwise")
+	f.StringVar(&o.Policy, "policy", "", "an agency's own policies, put in force: a file, or a folder whose *.cedar are one text")
 	f.StringVar(&o.Keep, "keep", "", "keep the installation and all else in this folder")
 	f.StringVar(&o.DB, "db", "", "a postgres:// URL, for a schema of the drill's own; SQLite otherwise")
 	f.StringVar(&lang, "lang", language(), "en or ja")

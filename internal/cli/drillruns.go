@@ -28,6 +28,9 @@ func runMany(cmd *cobra.Command, o drill.Options, n int, picture string, asJSON 
 	if o.Days == 0 {
 		return fmt.Errorf("%w: --runs is of days", drill.ErrOptions)
 	}
+	if o.Policy != "" {
+		return fmt.Errorf("%w: the runs in memory have no policies; leave --runs out", drill.ErrOptions)
+	}
 	o.Theft = time.Minute
 	if err := o.Check(); err != nil {
 		return err
