@@ -85,6 +85,7 @@ type matter struct {
 	called, opening     bool // counted
 	touched             bool
 	atClean, atInfected bool // refused there
+	passed              bool // to a colleague
 	done                bool // read, or nothing was to be read
 }
 

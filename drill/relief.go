@@ -47,6 +47,7 @@ func (l *line) take() *matter {
 func (w *desk) pass(m *matter) {
 	w.line.mu.Lock()
 	defer w.line.mu.Unlock()
+	m.passed = true
 	w.line.waiting = append(w.line.waiting, m)
 	w.did.PassedOn++
 }
@@ -62,7 +63,8 @@ func (w *desk) next(ctx context.Context, m *matter) error {
 			w.pass(m)
 			return nil
 		}
-		if err := w.serve(ctx, m); err != nil {
+		m.passed = false
+		if err := w.serve(ctx, m); err != nil || m.passed { // who was refused takes nobody else's caller now
 			return err
 		}
 	}

@@ -26,23 +26,27 @@ func stolen(o Outcome) int64 { return o.Stolen }
 
 // Write says what many runs came to.
 func Write(w io.Writer, s Setup, list []Outcome) error {
-	var openings, refused, clean int64
+	var openings, refused, clean, never int64
 	contained := 0
 	for _, o := range list {
-		openings, refused, clean = openings+o.Openings, refused+o.Refused, clean+o.AtClean
+		openings, refused, clean, never = openings+o.Openings, refused+o.Refused, clean+o.AtClean, never+o.NeverDone
 		contained += o.Contained
 	}
 	_, err := fmt.Fprintf(w, "stolen in %s runs in memory, before the real judges (no database, no HTTP):\n"+
 		"  median %s, 90 %% %s, 99 %% %s, 99.9 %% %s, most %s participants\n"+
-		"honest work: %s openings, %.2f in 10,000 refused, %.2f at PCs that weren't infected\n"+
-		"infected PCs contained: %.1f of %d on average\n"+
+		"honest work: %s openings, %.2f in 10,000 refused, %.2f at PCs that the thief didn't hold then, %.2f never done\n"+
+		"infected PCs contained: %.1f of %d on average, the slowest of a run after %.1f h (median), %.1f h (99 %%)\n"+
 		"the model: %d staff, %d days, %s people, %s known from elsewhere, a quiet step each %s and PC, then %.0f fast searches a second;\n  %s\n",
 		screen.Grouped(int64(len(list))), screen.Grouped(Quantile(list, 0.5, stolen)), screen.Grouped(Quantile(list, 0.9, stolen)),
 		screen.Grouped(Quantile(list, 0.99, stolen)), screen.Grouped(Quantile(list, 0.999, stolen)), screen.Grouped(Quantile(list, 1, stolen)),
-		screen.Grouped(openings), perTenK(refused, openings), perTenK(clean, openings), float64(contained)/float64(len(list)), s.Infected,
+		screen.Grouped(openings), perTenK(refused, openings), perTenK(clean, openings), perTenK(never, openings), float64(contained)/float64(len(list)), s.Infected,
+		hours(Quantile(list, 0.5, slowest)), hours(Quantile(list, 0.99, slowest)),
 		s.Staff, s.Days, screen.Grouped(s.People), screen.Grouped(int64(s.Known)), s.Between, s.Fast, s.Model)
 	return err
 }
+
+func slowest(o Outcome) int64 { return int64(o.Slowest) }
+func hours(n int64) float64   { return time.Duration(n).Hours() }
 
 func perTenK(n, of int64) float64 { return 1e4 * float64(n) / float64(max(1, of)) }
 

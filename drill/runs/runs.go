@@ -4,8 +4,11 @@
 //
 // It promises that what refuses and contains is the judges' own code, under the
 // drill's own model of days, so that a quantile over a thousand seeds says what a
-// thousand drills would. What the cases refuse is no judge's and is taken as given: a
-// read of whom a case isn't about is a denial. It doesn't promise the attacker's
+// thousand drills would. Who is asked for a touch waits with the thief until the user has given
+// it; sessions idle out; who is contained is noticed, served by colleagues, and released
+// onto a clean PC, as in the drill. What the cases refuse is no judge's and is taken as
+// given: a read of whom a case isn't about is a denial, and a thief with a case for each call
+// meets no limit of a case's. It doesn't promise the attacker's
 // cleverness: it is the drill's own thief.
 package runs
 
@@ -20,7 +23,6 @@ import (
 	"sync"
 	"time"
 
-	"azekura/access"
 	"azekura/auditlog"
 	"azekura/drill/workday"
 	"azekura/register/field"
@@ -37,6 +39,7 @@ type Setup struct {
 	Between  time.Duration // two steps of the quiet ways on one PC
 	Fast     float64       // searches a second of the fast way; 0 leaves the fast ways out
 	Canaries float64       // planted for each person; IsCanary tells their ids
+	Spares   int           // PCs that nobody works at, onto which contained staff are released
 	Calls    bool          // the thief only makes up calls about people known from elsewhere: it guesses nothing
 	// Judges makes those of one run.
 	Judges func() []auditlog.Judge
@@ -44,13 +47,16 @@ type Setup struct {
 
 // Outcome is how one run ended.
 type Outcome struct {
-	Seed      uint64        `json:"seed"`
-	Stolen    int64         `json:"stolen"` // participants, beyond what infected PCs' users were shown
-	Openings  int64         `json:"openings"`
-	Refused   int64         `json:"openings_refused"`
-	AtClean   int64         `json:"openings_refused_at_clean_pcs"`
-	Contained int           `json:"contained"` // of the infected
-	Slowest   time.Duration `json:"slowest"`   // from an infection's first theft to the containment
+	Seed     uint64 `json:"seed"`
+	Stolen   int64  `json:"stolen"` // participants, beyond what infected PCs' users were shown
+	Openings int64  `json:"openings"`
+	// As the drill's honest work counts them.
+	Refused    int64         `json:"openings_refused"`
+	AtClean    int64         `json:"openings_refused_at_clean_pcs"`
+	AtInfected int64         `json:"openings_refused_at_infected_pcs"`
+	NeverDone  int64         `json:"openings_never_done"`
+	Contained  int           `json:"contained"` // of the infected
+	Slowest    time.Duration `json:"slowest"`   // from an infection's first theft to the containment
 }
 
 // act is what somebody does at one moment: an entry of the log for each step.
@@ -80,7 +86,11 @@ type run struct {
 	acts     []act
 	infected map[int]int64 // since when
 	first    map[int]int64 // theft
-	stopped  map[int]int64
+	caught   map[int]int64 // when each was first contained
+	desks    []desk
+	offices  map[string]int64 // that are asked for touches, since when
+	fast     [2]int           // the PC of each fast way, from its first act on; -1 before
+	list     []workday.Infection
 	own      map[int64]bool
 	masks    map[int64]bool
 	whole    map[int64]bool
@@ -91,7 +101,8 @@ type run struct {
 
 // Run holds one.
 func Run(s Setup, seed uint64, first time.Time) Outcome {
-	r := &run{Setup: s, judges: s.Judges(), infected: map[int]int64{}, first: map[int]int64{}, stopped: map[int]int64{}, own: map[int64]bool{},
+	r := &run{Setup: s, judges: s.Judges(), infected: map[int]int64{}, first: map[int]int64{}, caught: map[int]int64{},
+		desks: make([]desk, s.Staff), offices: map[string]int64{}, fast: [2]int{-1, -1}, own: map[int64]bool{},
 		masks: map[int64]bool{}, whole: map[int64]bool{}, out: Outcome{Seed: seed}}
 	r.enrol(first)
 	r.honest(seed, first)
@@ -106,8 +117,8 @@ func Run(s Setup, seed uint64, first time.Time) Outcome {
 		}
 	}
 	r.out.Stolen += int64(len(r.whole))
-	r.out.Contained = len(r.stopped)
-	for staff, at := range r.stopped {
+	r.out.Contained = len(r.caught)
+	for staff, at := range r.caught {
 		r.out.Slowest = max(r.out.Slowest, time.Duration(at-r.first[staff])*time.Microsecond)
 	}
 	return r.out
@@ -116,13 +127,14 @@ func Run(s Setup, seed uint64, first time.Time) Outcome {
 // enrol tells the judges who there is.
 func (r *run) enrol(first time.Time) {
 	for i := range r.Staff {
-		detail, _ := json.Marshal(map[string]string{"grants": "staff", "staff": staffCode(i), "office": fmt.Sprintf("o-%02d", i/30+1), "role": "caseworker"})
+		detail, _ := json.Marshal(map[string]string{"grants": "staff", "staff": staffCode(i), "office": officeCode(i), "role": "caseworker"})
 		r.record(first.UnixMicro(), []auditlog.Event{{Action: auditlog.Grant, Outcome: "ok", Detail: detail}})
 	}
 }
 
 func staffCode(i int) string  { return fmt.Sprintf("s-%03d", i+1) }
 func deviceCode(i int) string { return fmt.Sprintf("pc-%03d", i+1) }
+func officeCode(i int) string { return fmt.Sprintf("o-%02d", i/30+1) }
 
 func (r *run) honest(seed uint64, first time.Time) {
 	for no := range r.Staff {
@@ -172,17 +184,18 @@ func (r *run) thief(seed uint64, first time.Time) {
 	for range r.Known {
 		r.known = append(r.known, random.Int64N(r.People))
 	}
+	r.list = infections
 	if r.Fast <= 0 {
 		return
 	}
 	loud := workday.Midnight(first, r.Days-1).Add(16 * time.Hour).UnixMicro()
 	step := int64(1e6 / r.Fast)
 	for i := range int64(300) {
-		r.acts = append(r.acts, act{loud + i*step, infections[min(1, len(infections)-1)].Staff, wrongRead, i})
+		r.acts = append(r.acts, act{loud + i*step, sweeper, wrongRead, i})
 	}
 	// The rules end it within 100 searches; where nothing does, the register's end.
 	for i := range min(r.People, 20_000) {
-		r.acts = append(r.acts, act{loud + i*step + 1, infections[min(3, len(infections)-1)].Staff, guess, i})
+		r.acts = append(r.acts, act{loud + 300*step + i*step, counter, guess, i})
 	}
 }
 
@@ -200,86 +213,6 @@ var (
 	formFields = callFields | field.SetOf(field.Account, field.Phone)
 	tookFields = field.SetOf(field.Address, field.Phone, field.Account)
 )
-
-// do is one act before the judges.
-func (r *run) do(a *act) {
-	if _, gone := r.stopped[a.staff]; gone {
-		if a.kind <= form && a.kind != checkOnly {
-			r.out.Openings++
-			r.refused(a)
-		}
-		return
-	}
-	since, mine := r.infected[a.staff]
-	switch a.kind {
-	case slip:
-		r.step(a, auditlog.Search, 0, "none")
-	case guess, targeted, wrongRead:
-		if !mine || a.at < since {
-			return
-		}
-		if a.kind == targeted { // the next one, by whichever PC is still free
-			if len(r.known) == 0 {
-				return
-			}
-			a.place, r.known = r.known[0], r.known[1:]
-		}
-		if _, begun := r.first[a.staff]; !begun {
-			r.first[a.staff] = a.at
-		}
-		r.steal(a)
-	default:
-		r.serve(a, mine)
-	}
-}
-
-// serve is an honest caller.
-func (r *run) serve(a *act, mine bool) {
-	ok := r.search(a) && r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok")
-	if ok && mine {
-		r.own[a.place] = true
-	}
-	if a.kind == checkOnly {
-		return
-	}
-	r.out.Openings++
-	fields := callFields
-	if a.kind == form {
-		fields = formFields
-		ok = ok && r.step(a, auditlog.Check, field.SetOf(field.Name), "ok")
-	}
-	if !ok || !r.step(a, auditlog.Read, fields, "ok") {
-		r.refused(a)
-	}
-}
-
-func (r *run) refused(a *act) {
-	r.out.Refused++
-	if _, infected := r.infected[a.staff]; !infected {
-		r.out.AtClean++
-	}
-}
-
-func (r *run) steal(a *act) {
-	switch a.kind {
-	case wrongRead:
-		r.step(a, auditlog.Deny, 0, "case")
-	case guess:
-		// One in some 25,000 births is right: nobody is shown.
-		if r.named(a, a.place < 0) {
-			r.step(a, auditlog.Search, 0, "none")
-		}
-	case targeted:
-		if !r.named(a, false) || !r.search(a) {
-			return
-		}
-		r.masks[a.place] = true
-		if r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok") &&
-			r.step(a, auditlog.Read, tookFields, "ok") {
-			r.whole[a.place] = true
-		}
-	}
-}
 
 // named is the event of a search by a ref or number, before the birth is compared.
 func (r *run) named(a *act, canary bool) bool {
@@ -313,7 +246,7 @@ func (r *run) step(a *act, action auditlog.Action, fields field.Set, outcome str
 }
 
 func (r *run) event(a *act, action auditlog.Action, fields field.Set, outcome string) auditlog.Event {
-	e := auditlog.Event{Action: action, Outcome: outcome, Purpose: "enquiry", Staff: staffCode(a.staff), Role: "caseworker", Device: deviceCode(a.staff),
+	e := auditlog.Event{Action: action, Outcome: outcome, Purpose: "enquiry", Staff: staffCode(a.staff), Role: "caseworker", Device: r.device(a.staff),
 		Session: auditlog.Session(a.staff + 1)}
 	if fields != 0 {
 		e.Participant = id(a.place)
@@ -357,24 +290,6 @@ func (r *run) record(at int64, events []auditlog.Event) bool {
 	}
 	r.index += int64(len(events))
 	return passed
-}
-
-// contain stops whom an event contains. What it stops is known by the PC's number.
-func (r *run) contain(e *auditlog.Event) {
-	var detail struct {
-		Target *access.Target `json:"target"`
-		StepUp bool           `json:"step_up"`
-	}
-	if json.Unmarshal(e.Detail, &detail) != nil || detail.Target == nil || detail.StepUp {
-		return
-	}
-	for i := range r.Staff {
-		if id := detail.Target.ID; id == staffCode(i) || id == deviceCode(i) || id == auditlog.Session(i+1).String() {
-			if _, already := r.stopped[i]; !already {
-				r.stopped[i] = e.Time
-			}
-		}
-	}
 }
 
 // Many holds n runs, from a seed on, on all processors.

@@ -3,6 +3,7 @@ package thief
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -30,13 +31,13 @@ type campaign struct {
 	clock clock
 	until time.Time
 	known []person
-	order atomic.Int64 // of the known people
 
 	slow, targeted *attempt
 
 	mu   sync.Mutex
 	held map[string]*mine
 	list []pc
+	next []person // of the known people, who are still to be tried
 }
 
 // mine is a PC, with the connections of its session.
@@ -51,7 +52,7 @@ func (t *thief) days(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &campaign{thief: t, clock: clock{t.config.Clock}, until: t.config.Until, known: known, held: map[string]*mine{},
+	c := &campaign{thief: t, clock: clock{t.config.Clock}, until: t.config.Until, known: known, next: known, held: map[string]*mine{},
 		slow: &attempt{name: "slow-search", out: t.out}, targeted: &attempt{name: "targeted", out: t.out}}
 	var all sync.WaitGroup
 	started := map[string]bool{}
@@ -171,7 +172,7 @@ func (s seat) post(ctx context.Context, path string, in, out any) error {
 // one of those known from elsewhere, then a pause.
 func (c *campaign) quiet(ctx context.Context, device string, guesses bool) {
 	defer c.clock.leave(device)
-	r := rand.New(rand.NewPCG(uint64(len(device)), uint64(c.order.Load())+uint64(device[len(device)-1])<<8))
+	r := rand.New(rand.NewPCG(8, sum(device)))
 	room := ""
 	for pause := time.Duration(0); ; {
 		now, err := c.clock.sleep(ctx, device, pause+time.Duration(r.Int64N(int64(time.Minute))))
@@ -199,11 +200,38 @@ func (c *campaign) quiet(ctx context.Context, device string, guesses bool) {
 			c.slow.begins(device, now)
 			c.slow.end(device, now, c.lot(ctx, s, room, r))
 		}
-		if n := c.order.Add(1) - 1; n < int64(len(c.known)) {
+		if p, ok := c.draw(); ok {
 			c.targeted.begins(device, now)
-			c.targeted.end(device, now, s.target(ctx, c.targeted, c.known[n]))
+			if err := s.target(ctx, c.targeted, p); err != nil {
+				c.giveBack(p) // another PC may have them
+				c.targeted.end(device, now, err)
+			}
 		}
 	}
+}
+
+// draw is the next of those known from elsewhere.
+func (c *campaign) draw() (p person, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.next) == 0 {
+		return p, false
+	}
+	p, c.next = c.next[0], c.next[1:]
+	return p, true
+}
+
+func (c *campaign) giveBack(p person) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next = append(c.next, p)
+}
+
+// sum makes each PC's lots its own.
+func sum(device string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(device)) // never fails
+	return h.Sum64()
 }
 
 // lot searches by a guess: a ref drawn by lot, or a common name, and a birth.
