@@ -56,7 +56,7 @@ type Outcome struct {
 	AtInfected int64         `json:"openings_refused_at_infected_pcs"`
 	NeverDone  int64         `json:"openings_never_done"`
 	Contained  int           `json:"contained"` // of the infected
-	Slowest    time.Duration `json:"slowest"`   // from an infection's first theft to the containment
+	Slowest    time.Duration `json:"slowest"`   // from a quiet way's first act at a PC to its containment
 }
 
 // act is what somebody does at one moment: an entry of the log for each step.
@@ -119,6 +119,9 @@ func Run(s Setup, seed uint64, first time.Time) Outcome {
 	r.out.Stolen += int64(len(r.whole))
 	r.out.Contained = len(r.caught)
 	for staff, at := range r.caught {
+		if slices.Contains(r.fast[:], staff) {
+			continue // contained for what is fast, where it had been only quiet
+		}
 		r.out.Slowest = max(r.out.Slowest, time.Duration(at-r.first[staff])*time.Microsecond)
 	}
 	return r.out
