@@ -40,6 +40,7 @@ import (
 	"azekura/internal/installation"
 	"azekura/keyring"
 	"azekura/keyring/rotation"
+	"azekura/leakscan/scan"
 	"azekura/register"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -135,6 +136,7 @@ func (s *Server) Operator() http.Handler {
 	s.addReports(api)
 	s.addLeak(api)
 	s.addLeakWatch(api)
+	s.addLeakScans(api)
 	s.addLog(mux)
 	s.addBackup(api)
 	s.addWitnesses(api)
@@ -220,6 +222,9 @@ var statuses = []struct {
 	{installation.ErrDraft, http.StatusUnprocessableEntity},
 	{installation.ErrResolve, http.StatusUnprocessableEntity},
 	{installation.ErrStrays, http.StatusUnprocessableEntity},
+	{installation.ErrScan, http.StatusUnprocessableEntity},
+	{installation.ErrNoScan, http.StatusUnprocessableEntity},
+	{scan.ErrNoPlace, http.StatusUnprocessableEntity},
 	{keyring.ErrNoCase, http.StatusUnprocessableEntity},
 	{incident.ErrFound, http.StatusUnprocessableEntity},
 	{installation.ErrApprover, http.StatusUnprocessableEntity},

@@ -30,6 +30,7 @@ func (s *Server) addLeakByStaff(api huma.API) {
 		Summary:  "Open the refs of those whom a leak scan found, against one set event",
 		Errors:   []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusServiceUnavailable},
 		Security: []map[string][]string{{"session": {}}}}, s.leakResolve)
+	post(s, api, "/v1/leak/evidence", "leak-evidence", "Show the text of a piece of a scan's evidence: an opening of what was found of the participant", true, s.leakEvidence)
 }
 
 func (s *Server) leakResolve(ctx context.Context, in *staffInput[LeakResolve]) (*body[LeakResolved], error) {

@@ -16,14 +16,14 @@ import (
 // staffOperations are all that the network offers; whoever adds one adds it here.
 var staffOperations = []string{
 	"POST /v1/alarms/seen", "GET /v1/proposals", "GET /v1/proposals/{id}", "POST /v1/budget/grant", "POST /v1/canaries/count", "POST /v1/cases", "POST /v1/cases/assign", "POST /v1/cases/close", "POST /v1/cases/identify", "POST /v1/cases/list",
-	"POST /v1/cases/note", "POST /v1/cases/reopen", "POST /v1/cases/show", "POST /v1/cases/task", "POST /v1/cases/wait", "POST /v1/change", "POST /v1/check", "POST /v1/contain", "POST /v1/leak/resolve",
+	"POST /v1/cases/note", "POST /v1/cases/reopen", "POST /v1/cases/show", "POST /v1/cases/task", "POST /v1/cases/wait", "POST /v1/change", "POST /v1/check", "POST /v1/contain", "POST /v1/leak/evidence", "POST /v1/leak/resolve",
 	"POST /v1/log/complete", "POST /v1/log/export", "POST /v1/proposals", "POST /v1/proposals/draft", "POST /v1/proposals/{id}/carry", "POST /v1/proposals/{id}/refuse", "POST /v1/proposals/{id}/withdraw", "POST /v1/read", "POST /v1/search",
 	"POST /v1/step-up/end",
 }
 
 var operatorOperations = []string{
-	"GET /operator/approvers", "GET /operator/budgets", "GET /operator/budgets/history", "GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/keys", "GET /operator/keys/rotations/{id}", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/policy", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",
-	"POST /operator/approvers", "POST /operator/approvers/remove", "POST /operator/backup", "POST /operator/backup/rehearsed", "POST /operator/budgets/change", "POST /operator/budgets/proposal", "POST /operator/cases/require", "POST /operator/devices", "POST /operator/exposure", "POST /operator/imports", "POST /operator/imports/dry-run", "POST /operator/keys/rotate", "POST /operator/leak/close", "POST /operator/leak/index", "POST /operator/leak/key", "POST /operator/leak/strays", "POST /operator/log/verify", "POST /operator/policy", "POST /operator/policy/explain", "POST /operator/policy/replay",
+	"GET /operator/approvers", "GET /operator/budgets", "GET /operator/budgets/history", "GET /operator/devices", "GET /operator/imports/{id}", "GET /operator/imports/{id}/rejects", "GET /operator/keys", "GET /operator/keys/rotations/{id}", "GET /operator/leak/scans/{id}", "GET /operator/leak/scans/{id}/findings", "GET /operator/log", "GET /operator/log/alarms", "GET /operator/policy", "GET /operator/sessions", "GET /operator/staff", "GET /operator/witnesses",
+	"POST /operator/approvers", "POST /operator/approvers/remove", "POST /operator/backup", "POST /operator/backup/rehearsed", "POST /operator/budgets/change", "POST /operator/budgets/proposal", "POST /operator/cases/require", "POST /operator/devices", "POST /operator/exposure", "POST /operator/imports", "POST /operator/imports/dry-run", "POST /operator/keys/rotate", "POST /operator/leak/close", "POST /operator/leak/index", "POST /operator/leak/key", "POST /operator/leak/scans", "POST /operator/leak/strays", "POST /operator/log/verify", "POST /operator/policy", "POST /operator/policy/explain", "POST /operator/policy/replay",
 	"POST /operator/sessions", "POST /operator/sessions/{id}/close", "POST /operator/shred", "POST /operator/staff", "POST /operator/verify",
 }
 

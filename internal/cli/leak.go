@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +23,7 @@ import (
 
 func (a *app) leakCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "leak", Short: "Say whose data is in a heap of files"}
-	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakWorkCommand(), a.leakWatchCommand(), a.leakResolveCommand(), a.leakCloseCommand())
+	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakWorkCommand(), a.leakWatchCommand(), a.leakStartCommand(), a.leakStatusCommand(), a.leakEvidenceCommand(), leakApartCommand(), a.leakResolveCommand(), a.leakCloseCommand())
 	return cmd
 }
 
@@ -123,7 +122,7 @@ else shares, and a third field; C likely; D a number alone; ambiguous; conflict.
 			if err := os.MkdirAll(out, 0o700); err != nil {
 				return errors.Join(err, x.Close())
 			}
-			o.Journal = filepath.Join(out, "journal")
+			o.Journal = filepath.Join(out, scan.JournalFile)
 		}
 		bar, turn := newProgress(cmd.ErrOrStderr(), "scanning"), sync.Mutex{}
 		o.Paths = args
@@ -194,17 +193,8 @@ func (a *app) openIndex(cmd *cobra.Command, path string) (*leakscan.Index, error
 
 func report(cmd *cobra.Command, r *scan.Result, out string, asJSON bool) error {
 	if out != "" {
-		for name, write := range map[string]func(io.Writer) error{
-			"findings.ndjson": r.WriteFindings, "ledger.ndjson": r.WriteLedger,
-			"summary.json": func(w io.Writer) error {
-				enc := json.NewEncoder(w)
-				enc.SetIndent("", "  ")
-				return enc.Encode(r.Summary)
-			},
-		} {
-			if err := writeFile(filepath.Join(out, name), write); err != nil {
-				return err
-			}
+		if err := r.WriteFolder(out); err != nil {
+			return err
 		}
 	}
 	if asJSON {

@@ -42,6 +42,9 @@ func (i *Installation) StartJobs(ctx context.Context) error {
 	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, job *river.Job[RotateArgs]) error {
 		return i.runRotation(ctx, job.Args)
 	}))
+	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, job *river.Job[leakScanArgs]) error {
+		return i.runLeakScan(ctx, job.Args.ID)
+	}))
 	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, _ *river.Job[VerifyArgs]) error { return i.runVerify(ctx) }))
 	var err error
 	if i.Jobs, err = jobs.Start(context.WithoutCancel(ctx), i.DB, workers, i.jobGuard(), i.tell); err != nil {

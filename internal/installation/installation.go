@@ -325,9 +325,11 @@ type Installation struct {
 	Trouble func(error)
 
 	atWork sync.Map // what a job is at, so that no second one is
-	told   keyrotation.History
-	people roll.Roll
-	handed handed
+	// scanning says how far leak scans are: their ids to bytes done and in all.
+	scanning sync.Map
+	told     keyrotation.History
+	people   roll.Roll
+	handed   handed
 	// Outbox sends alarms, once SendAlarms is called.
 	Outbox *alarms.Outbox
 	named  named

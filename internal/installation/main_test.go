@@ -12,7 +12,10 @@ import (
 	"azekura/register/rowfile"
 )
 
-func TestMain(m *testing.M) { insttest.Main(m, child) }
+func TestMain(m *testing.M) {
+	scanInChild()
+	insttest.Main(m, child)
+}
 
 // child works off jobs in a process of its own, to be killed: the import of a
 // file, or where none is named what is there.

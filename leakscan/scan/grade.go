@@ -249,6 +249,9 @@ func (p *person) bears(kind leakscan.Kind) bool {
 func (j *judge) emit(r *record, p *person, g Grade) {
 	j.m.found = append(j.m.found, Finding{Row: r.row, Person: p.number, Fields: p.fields, Past: p.past, Col: p.col, Shared: p.shared,
 		Grade: g, Kinds: p.kinds, Tier: p.tier})
+	if j.m.shown != nil {
+		j.m.shown(r, p.number)
+	}
 	if r.structured && p.kinds&kindBit(leakscan.Number) != 0 {
 		j.m.column(p.col).Hits++
 	}

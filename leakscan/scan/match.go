@@ -36,6 +36,7 @@ type matcher struct {
 	hits    []hit
 	judge   judge
 	found   []Finding
+	shown   func(r *record, person uint32) // hears of findings where a text is to be shown
 	// alone counts a column's ten-digit cells, and those that are somebody's.
 	alone    map[int32]*columnCount
 	lastCol  int32        // whose count was asked for last

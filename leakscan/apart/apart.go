@@ -1,0 +1,140 @@
+// Package apart scans in a process of its own: strangers' files are parsed where
+// there is nothing to be had but one case's key and index. The server runs its scans
+// so.
+//
+// It promises that the other process gets no environment but where programs and
+// temporary files are, and ends when the one that began it does. It doesn't promise
+// a sandbox: the process is the same user's, and could open what that user can.
+package apart
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"azekura/leakscan"
+	"azekura/leakscan/scan"
+)
+
+// Order is what the other process is to do: scan paths into a folder, or show a piece
+// of evidence.
+type Order struct {
+	Index     string      `json:"index"`
+	Key       []byte      `json:"key"`
+	Paths     []string    `json:"paths,omitempty"`
+	Folder    string      `json:"folder,omitempty"`
+	Passwords []string    `json:"passwords,omitempty"`
+	Show      *scan.Place `json:"show,omitempty"`
+}
+
+// line is what it answers with.
+type line struct {
+	Done  int64  `json:"done,omitempty"`
+	Total int64  `json:"total,omitempty"`
+	Text  string `json:"text,omitempty"`
+	Error string `json:"error,omitempty"`
+	End   bool   `json:"end,omitempty"`
+}
+
+// ErrFailed is what became of a process that didn't come to its end.
+var ErrFailed = errors.New("the scan's process failed")
+
+// Run has a program, which calls Main, carry an order out. It returns the text that
+// was to be shown.
+func Run(ctx context.Context, program []string, o Order, progress func(done, total int64)) (text string, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program[0], program[1:]...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
+	in, err := cmd.StdinPipe() // open for as long as we live
+	if err != nil {
+		return "", err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	err = json.NewEncoder(in).Encode(o)
+	last := line{Error: "it ended too early"}
+	for d := json.NewDecoder(io.LimitReader(out, 64<<20)); err == nil; {
+		var l line
+		if err = d.Decode(&l); err != nil {
+			break
+		}
+		if l.End {
+			last = l
+			break
+		}
+		progress(l.Done, l.Total)
+	}
+	cancel()
+	_ = cmd.Wait() // what counts is what it said
+	if last.Error != "" {
+		return "", fmt.Errorf("%w: %s", ErrFailed, last.Error)
+	}
+	return last.Text, nil
+}
+
+// Main is the other process: it carries out the order that comes in.
+func Main(ctx context.Context, in io.Reader, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d := json.NewDecoder(io.LimitReader(in, 64<<20))
+	var o Order
+	if err := d.Decode(&o); err != nil {
+		return fmt.Errorf("read what to do: %w", err)
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		cancel() // whoever began this is gone
+	}()
+	text, err := o.carry(ctx, json.NewEncoder(out))
+	last := line{End: true, Text: text}
+	if err != nil {
+		last.Error = err.Error()
+	}
+	return json.NewEncoder(out).Encode(last)
+}
+
+func (o *Order) carry(ctx context.Context, out *json.Encoder) (text string, err error) {
+	keys, err := leakscan.NewKeys(o.Key)
+	clear(o.Key)
+	if err != nil {
+		return "", err
+	}
+	x, err := leakscan.Open(o.Index, keys)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	if o.Show != nil {
+		return scan.Show(ctx, x, scan.Options{Passwords: o.Passwords}, *o.Show)
+	}
+	var turn sync.Mutex
+	var last time.Time
+	r, err := scan.Run(ctx, x, scan.Options{Paths: o.Paths, Passwords: o.Passwords, Journal: filepath.Join(o.Folder, scan.JournalFile),
+		Progress: func(done, total int64) {
+			if !turn.TryLock() {
+				return
+			}
+			defer turn.Unlock()
+			if time.Since(last) > 200*time.Millisecond {
+				last = time.Now()
+				_ = out.Encode(line{Done: done, Total: total}) // a reader that is gone ends us
+			}
+		}})
+	if err != nil {
+		return "", err
+	}
+	return "", r.WriteFolder(o.Folder)
+}
