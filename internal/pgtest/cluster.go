@@ -241,20 +241,60 @@ func (c *Cluster) Kill() error {
 	if err := c.server.Process.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("kill PostgreSQL: %w", err)
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return fmt.Errorf("kill PostgreSQL: list its processes: %w", err)
+	if !within(startLimit, func() bool { return strings.Contains("TZ", state(pid)) }) {
+		return errors.New("kill PostgreSQL: it doesn't stop")
 	}
-	for _, child := range strings.Fields(string(children)) {
-		if n, err := strconv.Atoi(child); err == nil {
-			syscall.Kill(n, syscall.SIGKILL)
-		}
+	children, err := c.children()
+	if err != nil {
+		return fmt.Errorf("kill PostgreSQL: %w", err)
+	}
+	for _, child := range children {
+		syscall.Kill(child, syscall.SIGKILL)
 	}
 	if err := c.server.Process.Kill(); err != nil {
 		return fmt.Errorf("kill PostgreSQL: %w", err)
 	}
 	<-c.exited
+	// A busy machine takes its time to end them, and the next server won't start
+	// beside one that holds on to the memory they share.
+	if !within(startLimit, func() bool { return !slices.ContainsFunc(children, func(n int) bool { return state(n) != "Z" }) }) {
+		return errors.New("kill PostgreSQL: its processes don't end")
+	}
 	return nil
+}
+
+// children are the server's processes.
+func (c *Cluster) children() (list []int, err error) {
+	pid := c.server.Process.Pid
+	names, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil, fmt.Errorf("list PostgreSQL's processes: %w", err)
+	}
+	for _, name := range strings.Fields(string(names)) {
+		if n, err := strconv.Atoi(name); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list, nil
+}
+
+// state is a process's as /proc tells it: R, S, T, or Z for one that has ended.
+func state(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, named := strings.Cut(string(stat), ") ")
+	if err != nil || !named || rest == "" {
+		return "Z" // gone
+	}
+	return rest[:1]
+}
+
+func within(limit time.Duration, f func() bool) bool {
+	for deadline := time.Now().Add(limit); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // Pause stops every process of the server where it stands, as a machine or a disk
@@ -271,17 +311,11 @@ func (c *Cluster) signalAll(s syscall.Signal) error {
 	if err := c.server.Process.Signal(s); err != nil {
 		return fmt.Errorf("send PostgreSQL %v: %w", s, err)
 	}
-	pid := c.server.Process.Pid
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return fmt.Errorf("list PostgreSQL's processes: %w", err)
+	children, err := c.children()
+	for _, child := range children {
+		_ = syscall.Kill(child, s) // it may have ended meanwhile
 	}
-	for child := range strings.FieldsSeq(string(children)) {
-		if n, err := strconv.Atoi(child); err == nil {
-			_ = syscall.Kill(n, s) // it may have ended meanwhile
-		}
-	}
-	return nil
+	return err
 }
 
 // Restart starts the server again on the same folder and port, after a clean
