@@ -34,6 +34,7 @@ program npm npm
 program pdftotext poppler-utils poppler-data # what the leak scan reads PDFs with
 program zip zip                # locked archives, as people make them
 program 7z p7zip-full
+[ -e /usr/lib/python3/dist-packages/xlwt ] || missing+=(python3-xlwt) # writes old workbooks
 program aiosmtpd python3-aiosmtpd # a mail server
 PATH=$PATH:/usr/sbin program rsyslogd rsyslog # and a syslog, for alarms to go to
 [ -e /usr/share/fonts/opentype/ipaexfont-gothic/ipaexg.ttf ] || missing+=(fonts-ipaexfont-gothic) # for PDFs with names in them

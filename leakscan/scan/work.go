@@ -177,8 +177,8 @@ func init() {
 		{"bzip2", prefix("BZh"), (*work).bzip2},
 		{"xz", prefix("\xfd7zXZ\x00"), (*work).xz},
 		{"pdf", prefix("%PDF-"), (*work).pdf},
-		{"ole", prefix("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), nil}, // XLS, DOC, PPT, MSG
-		{"sqlite", prefix("SQLite format 3\x00"), nil},
+		{"ole", prefix("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), (*work).oleText}, // XLS; not DOC, PPT, MSG
+		{"sqlite", prefix("SQLite format 3\x00"), (*work).sqlite},
 		{"pst", prefix("!BDN"), nil},
 		{"image", func(h []byte) bool {
 			for _, m := range []string{"\x89PNG", "\xff\xd8\xff", "GIF8", "II*\x00", "MM\x00*"} {
@@ -240,7 +240,7 @@ var errPassword = errors.New("encrypted")
 
 // reason is an error without what it may quote of the file.
 func reason(err error) string {
-	for _, known := range []error{errBudget, errTime, errNested, errDepth, errSyntax, errLong, errShared, errNoPDF, errPDFText, errNoText, io.ErrUnexpectedEOF} {
+	for _, known := range []error{errBudget, errTime, errNested, errDepth, errSyntax, errLong, errShared, errNoPDF, errPDFText, errNoText, errDatabase, errBook, io.ErrUnexpectedEOF} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
@@ -274,8 +274,11 @@ func (w *work) anyOf(in *input, entry *Entry) error {
 			entry.State = Unsupported
 			return nil
 		}
-		if f.name == "text" {
+		switch f.name {
+		case "text":
 			return w.textEntry(in, entry)
+		case "ole":
+			return w.ole(in, entry)
 		}
 		return f.read(w, in)
 	}
