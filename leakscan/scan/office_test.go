@@ -32,10 +32,16 @@ func sqliteFile(t testing.TB, setup string, rows int, statements ...string) []by
 			t.Fatal(s, err)
 		}
 	}
+	if _, err := d.Exec("BEGIN"); err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range insttest.People(seed, rows) {
 		if _, err := d.Exec("INSERT INTO people VALUES (?, ?, ?, ?)", p.Number, p.Name, strings.Repeat("長い文", len(p.Name)*40), p.Birth); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := d.Exec("COMMIT"); err != nil {
+		t.Fatal(err)
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
