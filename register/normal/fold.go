@@ -54,11 +54,10 @@ func folded(s string) bool {
 // quick folds rune by rune. dashes means that a hyphen follows kana, so that
 // longMarks has to look at it; not ok means that a rune needs decomposing.
 func quick(out []byte, s string, m mode) (_ []byte, dashes, ok bool) {
-	prev := rune(0) // the last rune written
+	from := len(out)
 	for i := 0; i < len(s); {
 		if n := unchanged(s[i:]); n > 0 {
 			out = append(out, s[i:i+n]...)
-			prev, _ = utf8.DecodeLastRuneInString(s[:i+n])
 			if i += n; i == len(s) {
 				break
 			}
@@ -72,10 +71,14 @@ func quick(out []byte, s string, m mode) (_ []byte, dashes, ok bool) {
 			case '-':
 				r = dash
 			default:
-				out, prev = append(out, to), rune(to)
+				out = append(out, to)
 				continue
 			}
 		} else {
+			if c == 0xE3 && strings.HasPrefix(s[i:], "\u3000") {
+				i += 3
+				continue
+			}
 			var n int
 			r, n = utf8.DecodeRuneInString(s[i:])
 			if r == utf8.RuneError && n == 1 {
@@ -90,20 +93,29 @@ func quick(out []byte, s string, m mode) (_ []byte, dashes, ok bool) {
 		case hard:
 			return out, false, false
 		case voice:
-			r = voiced(prev, rune(s[i-1])-0x9E+'ﾞ')
+			r = voiced(lastRune(out[from:]), rune(s[i-1])-0x9E+'ﾞ')
 			if r == 0 {
 				return out, false, false
 			}
 			out = out[:len(out)-3]
 		case dash:
-			dashes = dashes || isKana(prev)
+			dashes = dashes || isKana(lastRune(out[from:]))
 			r = '-'
 		case long:
-			r = longOrHyphen(prev)
+			r = longOrHyphen(lastRune(out[from:]))
 		}
-		out, prev = utf8.AppendRune(out, r), r
+		out = utf8.AppendRune(out, r)
 	}
 	return out, dashes, true
+}
+
+// lastRune is the last rune that was written, 0 if none was.
+func lastRune(out []byte) rune {
+	if len(out) == 0 {
+		return 0
+	}
+	r, _ := utf8.DecodeLastRune(out)
+	return r
 }
 
 // unchanged is how many bytes at the head of s no rule changes: what most names are

@@ -38,7 +38,7 @@ func PlaceOf(s string) Place {
 		if s[i] == '|' {
 			break
 		}
-		if i = c.next(s, i); table.has(c.hash) {
+		if i = c.next(s, i); table.may(c.hash) && table.has(c.hash) {
 			rest, town, n = i, len(c.text), max(n, longestTown-pastTown)
 		}
 	}

@@ -42,6 +42,9 @@ func (p *Places) AppendForm(dst []byte, s string) []byte {
 		h = p.remembered(s[:at])
 	}
 	if !h.slow {
+		if n := asciiNumbers(s[at:]); n > 0 {
+			return h.appendForm(dst, s[at:at+n])
+		}
 		var stack [64]byte
 		if numbers, end := plainNumbers(stack[:0], s[at:]); end == atEnd || end == atName && !h.goesOn {
 			return h.appendForm(dst, str(numbers))
@@ -112,6 +115,19 @@ const (
 	atEnd                   // the text's end, or a blank that parts what follows
 	atName                  // a building's name
 )
+
+// asciiNumbers is the length of numbers like 2-21-9 at the head of s that Address
+// leaves as they are, up to its end or to a blank; 0 where plainNumbers has to look.
+func asciiNumbers(s string) int {
+	i := 0
+	for i < len(s) && (isDigit(s[i]) || s[i] == '-' && i > 0 && s[i-1] != '-') {
+		i++
+	}
+	if i > 40 || i == 0 || s[i-1] == '-' || endAt(s, i, true) != atEnd {
+		return 0
+	}
+	return i
+}
 
 // plainNumbers appends what Address makes of an address's numbers where they are of
 // a usual form: 2-21-9, 2丁目21番9号, 2021番地の3, in any width.
@@ -189,7 +205,7 @@ func headOf(s string) head {
 	h := head{}
 	table, rest := towns(), 0
 	for i := 0; i < len(s) && h.steps < longestTown; h.steps++ {
-		if i = c.next(s, i); table.has(c.hash) {
+		if i = c.next(s, i); table.may(c.hash) && table.has(c.hash) {
 			rest, h.town, h.steps = i, len(c.text), max(h.steps, longestTown-pastTown)
 		}
 	}
@@ -211,7 +227,7 @@ func (h *head) appendForm(dst []byte, numbers string) []byte {
 	c := canonical{text: dst[from:], hash: h.hash}
 	table, town, rest := towns(), h.town, -1
 	for i, n := 0, h.steps; h.goesOn && i < len(numbers) && n < longestTown; n++ {
-		if i = c.next(numbers, i); table.has(c.hash) {
+		if i = c.next(numbers, i); table.may(c.hash) && table.has(c.hash) {
 			town, rest, n = len(c.text), i, max(n, longestTown-pastTown)
 		}
 	}

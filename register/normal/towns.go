@@ -16,15 +16,16 @@ import (
 //go:embed data/towns.txt.gz
 var townsGz []byte
 
-// townSlots is the size of the table, a power of two; a third of it is taken.
-const townSlots = 1 << 19
+// townSlots is the size of the table, a power of two; more than half of it is taken.
+const townSlots = 1 << 18
 
 // townTable is an open-addressed set of the hashes of all towns as canonical
-// writes them, with their district (郡) and without. Before it stand bits that fit
-// a processor's cache: most of what is asked is no town.
+// writes them, with their district (郡) and without: half of each hash, so that the
+// table nearly fits a processor's cache. Before it stand bits for whoever asks for
+// much that is no town.
 type townTable struct {
 	bits  [1 << 15]uint64
-	slots [townSlots]uint64
+	slots [townSlots]uint32
 	// numbered are the hashes of what stands before a number in a town's name, and
 	// bits that most of what isn't there stops at.
 	numbered     map[uint64]bool
@@ -89,22 +90,32 @@ func addTown(table *townTable, town string) {
 		}
 		i = c.next(town, i)
 	}
-	at := c.hash & (townSlots - 1)
-	for table.slots[at] != 0 && table.slots[at] != c.hash {
+	at, half := slotOf(c.hash)
+	for table.slots[at] != 0 && table.slots[at] != half {
 		at = (at + 1) & (townSlots - 1)
 	}
-	table.slots[at] = c.hash
+	table.slots[at] = half
 	table.bits[c.hash>>43&(1<<15-1)] |= 1 << (c.hash >> 58)
 }
 
+// slotOf is where a hash stands in the table, or after, and what stands there.
+func slotOf(hash uint64) (at uint64, half uint32) {
+	return hash >> 16 & (townSlots - 1), uint32(hash>>32) | 1
+}
+
+// may says whether a hash may be a town's: nine in ten that aren't stop here.
+func (t *townTable) may(hash uint64) bool {
+	return t.bits[hash>>43&(1<<15-1)]>>(hash>>58)&1 != 0
+}
+
+// has says whether a hash is a town's.
 func (t *townTable) has(hash uint64) bool {
-	if t.bits[hash>>43&(1<<15-1)]>>(hash>>58)&1 == 0 {
-		return false
-	}
-	for at := hash & (townSlots - 1); t.slots[at] != 0; at = (at + 1) & (townSlots - 1) {
-		if t.slots[at] == hash {
+	at, half := slotOf(hash)
+	for t.slots[at] != 0 {
+		if t.slots[at] == half {
 			return true
 		}
+		at = (at + 1) & (townSlots - 1)
 	}
 	return false
 }

@@ -84,7 +84,7 @@ func (h *head) longest(table *townTable, steps []step) (rest int, ok bool) {
 		if h.steps >= longestTown {
 			return 0, false
 		}
-		if table.has(steps[i].hash) {
+		if hash := steps[i].hash; table.may(hash) && table.has(hash) {
 			h.town, rest = int(steps[i].text), int(steps[i].from)
 			h.steps = max(h.steps, longestTown-pastTown)
 		}
