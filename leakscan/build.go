@@ -47,7 +47,9 @@ type Builder struct {
 	parts   [Kinds][]*spill
 	bits    uint8
 	people  uint32
-	perches []uint64
+	perches *bufio.Writer // of the directory, which comes after the records
+	perchAt uint64        // of the first of the 16 people who are on their way
+	dir     *os.File
 	batch   *batch
 	work    chan *batch
 	ordered chan *batch
@@ -98,6 +100,10 @@ func (b *Builder) begin() error {
 	if b.out, err = newOutput(filepath.Join(b.temp, "index")); err != nil {
 		return err
 	}
+	if b.dir, err = os.OpenFile(filepath.Join(b.temp, "directory"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
+		return fmt.Errorf("make a part of the index: %w", err)
+	}
+	b.perches = bufio.NewWriterSize(b.dir, 1<<16)
 	for kind := range b.parts {
 		b.parts[kind] = make([]*spill, 1<<min(b.bits, uint8(bits.Len(mostParts-1))))
 		for i := range b.parts[kind] {
@@ -180,8 +186,8 @@ func (b *Builder) write() error {
 func (b *Builder) put(next *batch) error {
 	at := b.out.at
 	for i, size := range next.sizes {
-		if (next.first+uint32(i))%everyPerch == 0 {
-			b.perches = append(b.perches, at)
+		if err := b.perch(next.first+uint32(i), at); err != nil {
+			return err
 		}
 		at += uint64(size)
 	}
@@ -198,6 +204,49 @@ func (b *Builder) put(next *batch) error {
 		}
 	}
 	return b.out.err
+}
+
+// perch writes the directory: a place for every fourth person.
+func (b *Builder) perch(person uint32, at uint64) error {
+	var entry []byte
+	switch person % everyPerch {
+	case 0:
+		b.perchAt = at
+		entry = binary.LittleEndian.AppendUint64(nil, at)
+	case everyStep, 2 * everyStep:
+		entry = binary.LittleEndian.AppendUint16(nil, uint16(at-b.perchAt)) // 12 records have 10 KB at most
+	case 3 * everyStep:
+		entry = binary.LittleEndian.AppendUint32(nil, uint32(at-b.perchAt))
+	default:
+		return nil
+	}
+	_, err := b.perches.Write(entry)
+	return err
+}
+
+// directory copies what perch wrote.
+func (b *Builder) directory() error {
+	if n := (b.people + everyPerch - 1) % everyPerch; b.people > 0 { // fill the last entry up
+		missing := [everyPerch / everyStep]int{8, 6, 4, 0}[n/everyStep]
+		_, _ = b.perches.Write(make([]byte, missing)) // Flush tells
+	}
+	if err := b.perches.Flush(); err != nil {
+		return fmt.Errorf("write the index's directory: %w", err)
+	}
+	if _, err := b.dir.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("write the index's directory: %w", err)
+	}
+	piece := make([]byte, 1<<18)
+	for {
+		n, err := b.dir.Read(piece)
+		b.out.write(piece[:n])
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("write the index's directory: %w", err)
+		}
+	}
 }
 
 // Finish sorts, writes the shards and gives the file its name.
@@ -229,8 +278,8 @@ func (b *Builder) finish(ctx context.Context) error {
 	h := head{normal: normal.Version, people: uint64(b.people), name: b.o.Case}
 	b.out.align()
 	h.directory = b.out.at
-	for _, at := range b.perches {
-		b.out.write(binary.LittleEndian.AppendUint64(nil, at))
+	if err := b.directory(); err != nil {
+		return err
 	}
 	var table []byte
 	for kind := range b.parts {
@@ -310,6 +359,9 @@ func (b *Builder) Abandon() error {
 	}
 	if b.out != nil {
 		b.out.close()
+	}
+	if b.dir != nil {
+		b.dir.Close()
 	}
 	for _, parts := range b.parts {
 		for _, p := range parts {

@@ -14,7 +14,9 @@ import (
 //	people    one record a person: pseudonym (16), mask of the fields with a
 //	          current tag (2), number of past tags (1), current tags (2 each, in
 //	          the fields' order), past tags (field 1, tag 2)
-//	directory where every 16th record begins, from the file's start (8 each)
+//	directory for each 16 people 16 bytes: where the first's record begins, from
+//	          the file's start (8), and how far behind it the fifth's, ninth's and
+//	          thirteenth's do (2 each)
 //	shards    for each kind, its shards by the tokens' highest bits: filter,
 //	          buckets, entries, each from a multiple of 8
 //	table     one row of 64 bytes a shard, kind after kind
@@ -32,13 +34,15 @@ import (
 // SHA-256 of all that follows the head, and HMAC-SHA-256 over the head under a key of
 // the case's. So nothing is believed of a file that the case's key didn't make.
 const (
-	magic      = "azekura leak index 1\n"
+	magic      = "azekura leak index 2\n"
 	headSize   = 4096
 	macAt      = headSize - 32
 	sumAt      = macAt - 32
 	tableRow   = 64
 	entrySize  = 6
 	everyPerch = 16 // people a directory entry
+	perchSize  = 16 // its bytes
+	everyStep  = 4  // people from one of its places to the next
 	maxCase    = 64
 	caseAt     = 96 // its length, and the code after it
 
@@ -109,7 +113,7 @@ func decodeHead(b []byte, keys *Keys, size uint64) (head, error) {
 	}
 	switch {
 	case h.end != size, h.people > MaxPeople, h.directory < headSize, h.directory > size, h.table > size,
-		perches*8 > size-h.directory, rows*tableRow > size-h.table:
+		perches*perchSize > size-h.directory, rows*tableRow > size-h.table:
 		return head{}, fmt.Errorf("%w (it was cut)", ErrIndex)
 	}
 	return h, nil

@@ -223,8 +223,9 @@ func (x *Index) FindAll(kind Kind, tokens []uint64, at []int32, most int, people
 		}
 		loaded := byte(0)
 		for i := range some {
-			if b := &in[i]; uint64(b.from)*entrySize < uint64(len(b.s.entries)) {
-				loaded |= b.s.entries[uint64(b.from)*entrySize]
+			b := &in[i]
+			if at := (uint64(b.from) + uint64(b.to-b.from)*uint64(b.rest)>>16) * entrySize; at < uint64(len(b.s.entries)) {
+				loaded |= b.s.entries[at]
 			}
 		}
 		keep(loaded)
@@ -249,7 +250,8 @@ func (x *Index) inBucket(s *shard, from, to, rest uint32, most int, people []uin
 		return people
 	}
 	found := false
-	for e := s.entries[from*entrySize : to*entrySize]; len(e) > 0; e = e[entrySize:] {
+	e := s.entries[uint64(from)*entrySize : uint64(to)*entrySize]
+	for e = e[before(e, rest)*entrySize:]; len(e) > 0; e = e[entrySize:] {
 		person := binary.LittleEndian.Uint32(e[2:])
 		switch same := uint32(e[0])|uint32(e[1])<<8 == rest; {
 		case same && (person>>31 == 0 || found):
@@ -260,11 +262,22 @@ func (x *Index) inBucket(s *shard, from, to, rest uint32, most int, people []uin
 			if len(people) == most {
 				return people
 			}
-		case found:
+		case found || uint32(e[0])|uint32(e[1])<<8 > rest:
 			return people
 		}
 	}
 	return people
+}
+
+// before is how many of a bucket's entries surely stand before rest's: they are in
+// order, and spread evenly, so most of them needn't be looked at.
+func before(e []byte, rest uint32) int {
+	n := len(e) / entrySize
+	at := int(uint64(rest) * uint64(n) >> 16)
+	for at > 0 && uint32(e[at*entrySize])|uint32(e[at*entrySize+1])<<8 >= rest {
+		at--
+	}
+	return at
 }
 
 // Row is a person's record in the index.
@@ -284,9 +297,14 @@ func (x *Index) Person(person uint32) (r Row, ok bool) {
 	return x.PersonFrom(person, x.perch(person))
 }
 
-// perch is where the records that a person's is among begin.
+// perch is where the four records that a person's is among begin.
 func (x *Index) perch(person uint32) uint64 {
-	return binary.LittleEndian.Uint64(x.data[x.head.directory+uint64(person/everyPerch)*8:])
+	entry := x.data[x.head.directory+uint64(person/everyPerch)*perchSize:][:perchSize]
+	at := binary.LittleEndian.Uint64(entry)
+	if step := person % everyPerch / everyStep; step > 0 {
+		at += uint64(binary.LittleEndian.Uint16(entry[6+2*step:]))
+	}
+	return at
 }
 
 // Perches appends where to look for each of the people, for PersonFrom, and loads what
@@ -300,10 +318,10 @@ func (x *Index) Perches(people []uint32, at []uint64) []uint64 {
 		}
 		at = append(at, where)
 	}
-	const line, usual = 64, 56 // bytes of a cache's line, and of a record
+	const line, usual = 64, 56 // bytes of a processor's line, and of a record
 	loaded := byte(0)
 	for i, where := range at[from:] {
-		for n := where; n < where+uint64(people[i]%everyPerch+1)*usual && n < x.head.directory; n += line {
+		for n := where; n < where+uint64(people[i]%everyStep+1)*usual && n < x.head.directory; n += line {
 			loaded |= x.data[n]
 		}
 	}
@@ -327,7 +345,7 @@ func (x *Index) PersonFrom(person uint32, at uint64) (r Row, ok bool) {
 		if size > len(b) {
 			return Row{}, false
 		}
-		if n == person%everyPerch {
+		if n == person%everyStep {
 			return Row{person, uuid.UUID(b[:16]), mask, b[19 : 19+current], b[19+current : size]}, true
 		}
 		at += uint64(size)

@@ -105,7 +105,7 @@ func shardOf(token uint64, shardBits uint8) uint64 {
 }
 
 // perBucket is about how many entries lie in a bucket.
-const perBucket = 32
+const perBucket = 16
 
 func makeShard(list []anchor, shardBits uint8) (madeShard, error) {
 	if len(list) == 0 {
