@@ -200,6 +200,24 @@ func (c *cell) kana() bool {
 	return n > 0
 }
 
+// katakanaAlone says whether a text is full-width katakana and blanks: what AppendKana
+// and AppendNameLoose make the same of.
+func katakanaAlone(b []byte) bool {
+	for i := 0; i < len(b); {
+		switch {
+		case b[i] == ' ':
+			i++
+		case b[i] != 0xE3 || i+2 >= len(b):
+			return false
+		case b[i+1] == 0x83, b[i+1] == 0x82 && b[i+2] >= 0xA0, b[i+1] == 0x80 && b[i+2] == 0x80:
+			i += 3
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // countDigits counts digits, in ASCII and full width (EF BC 90 to 99), eight bytes at
 // a time where there can be none.
 func countDigits(b []byte) (n int) {

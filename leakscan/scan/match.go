@@ -260,6 +260,11 @@ func (m *matcher) nameToken(i, n, next int32, c, then *cell, days []normal.Day, 
 		if then != nil {
 			m.form = normal.AppendKana(m.form, str(then.text))
 		}
+		if then == nil && c.looseTo == 0 && katakanaAlone(c.text) {
+			c.looseFrom = int32(len(m.names)) // as a name it is the same
+			m.names = append(m.names, m.form...)
+			c.looseTo = int32(len(m.names))
+		}
 		m.dayTokens(leakscan.KanaBirth, len(m.form), days, o)
 	}
 	m.form = append(m.form[:0], m.loose(c)...)

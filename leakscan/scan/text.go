@@ -25,7 +25,7 @@ func (w *work) text(in *input) error { return w.textEntry(in, &Entry{}) }
 // then hands blocks of whole records to as many goroutines as there are matchers.
 // The findings come back in order.
 func (w *work) textEntry(in *input, entry *Entry) error {
-	t := &texting{w: w, in: in, entry: entry, part: placed{path: in.path}}
+	t := &texting{w: w, in: in, entry: entry, part: placed{path: in.path}, free: make(chan []byte, 2*w.workers+1)}
 	if head, _ := in.r.Peek(4096); len(head) > 0 {
 		if wide, ok := wideText(head); ok {
 			in.r.Reset(&utf16Reader{r: bytesReader{in.count, bytes.Clone(peekAll(in))}, charset: wide})
@@ -80,6 +80,7 @@ type texting struct {
 	feeder  feeder
 	feeding *matcher
 	pending []chan blockResult
+	free    chan []byte // blocks that were scanned
 }
 
 // blockResult is what a block gave.
@@ -97,7 +98,7 @@ func (t *texting) run() error {
 	var failed error
 	at := int64(0)
 	for failed == nil {
-		block := make([]byte, len(carry), max(blockSize, 2*len(carry))+4096)
+		block := t.room(len(carry), max(blockSize, 2*len(carry))+4096)
 		copy(block, carry)
 		n, err := io.ReadFull(t.in.r, block[len(carry):cap(block)-4096])
 		block = block[:len(carry)+n]
@@ -148,6 +149,18 @@ func (t *texting) run() error {
 		t.collect()
 	}
 	return failed
+}
+
+// room is a block's bytes: one that was scanned, if it is large enough.
+func (t *texting) room(from, size int) []byte {
+	select {
+	case b := <-t.free:
+		if cap(b) >= size {
+			return b[:from:size]
+		}
+	default:
+	}
+	return make([]byte, from, size)
 }
 
 // decide settles charset and shape.
@@ -286,8 +299,11 @@ func (t *texting) block(raw []byte, at int64) error {
 	shape, cs := t.shape, t.charset
 	go func() {
 		var r blockResult
-		m.text, r.bad = decodeLines(m.text[:0], raw, cs)
-		text := m.text
+		text := raw
+		if cs != ascii && cs != utf8Text || !validUTF8(raw) {
+			m.text, r.bad = decodeLines(m.text[:0], raw, cs)
+			text = m.text
+		}
 		if cs == ascii || cs == utf8Text {
 			text = bytes.TrimPrefix(text, []byte("\ufeff"))
 		}
@@ -299,6 +315,10 @@ func (t *texting) block(raw []byte, at int64) error {
 			r.bad[i].to += at
 		}
 		t.w.pool <- m
+		select {
+		case t.free <- raw:
+		default:
+		}
 		result <- r
 	}()
 	return nil
