@@ -100,6 +100,10 @@ func TestShared(t *testing.T) {
 	shared := 0
 	for form, people := range counts {
 		name := forms[form][:len(forms[form])-5]
+		token := []uint64{x.Keys().Token(leakscan.NameBirth, forms[form])}
+		if few, _ := x.FindAll(leakscan.NameBirth, token, []int32{0}, 1, nil, nil); len(few) != 1 {
+			t.Fatalf("%d people of an anchor, where one at most is asked for", len(few))
+		}
 		got := confirmed(x, x.Find(leakscan.NameBirth, x.Keys().Token(leakscan.NameBirth, forms[form]), nil), leakscan.TagLoose, name)
 		if len(got) != len(people) {
 			t.Fatalf("an anchor of %d people finds %d", len(people), len(got))
