@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -205,22 +206,22 @@ func TestCodes(t *testing.T) {
 	})
 }
 
-// TestTwoAddresses: one key at two addresses within a minute is an alarm, without
-// either address in it.
+// TestTwoAddresses: a key that goes on at another address within a minute is an alarm,
+// without either address in it; one that nobody has a session by is no more than that.
 func TestTwoAddresses(t *testing.T) {
 	clocked(t, func(t *testing.T, dir string, i *installation.Installation, pass func(time.Duration)) {
 		staffed(t, i)
 		p := insttest.Enrol(t, i, "d-1").Peer
-		i.Access.SeenAt(p, "192.0.2.1")
-		i.Access.SeenAt(p, "192.0.2.1")
+		must(t, i.Access.SeenAt(p, "192.0.2.1"))
+		must(t, i.Access.SeenAt(p, "192.0.2.1"))
 		pass(61 * time.Second)
-		i.Access.SeenAt(p, "192.0.2.2") // it was moved
+		must(t, i.Access.SeenAt(p, "192.0.2.2")) // it was moved
 		if n := alarms(t, i, "certificate-elsewhere"); n != 0 {
 			t.Errorf("%d alarms of one place at a time", n)
 		}
 		pass(time.Second)
-		i.Access.SeenAt(p, "192.0.2.1")
-		i.Access.SeenAt(p, "192.0.2.2")
+		must(t, i.Access.SeenAt(p, "192.0.2.1"))
+		must(t, i.Access.SeenAt(p, "192.0.2.2"))
 		if n := alarms(t, i, "certificate-elsewhere"); n != 1 {
 			t.Errorf("%d alarms", n)
 		}
@@ -228,6 +229,89 @@ func TestTwoAddresses(t *testing.T) {
 			if strings.Contains(string(e.Detail), "192.0.2") {
 				t.Errorf("an address is in the log: %s", e.Detail)
 			}
+		}
+	})
+}
+
+// TestRoaming: a session that goes on at another address is asked for one touch, and
+// so again at the next; one that was opened there isn't.
+func TestRoaming(t *testing.T) {
+	clocked(t, func(t *testing.T, dir string, i *installation.Installation, pass func(time.Duration)) {
+		staffed(t, i)
+		p := insttest.Enrol(t, i, "d-1").Peer
+		proof := access.Proof{Staff: "caseworker", Via: access.ViaPasskey, Peer: p}
+		sit := func() access.Session {
+			t.Helper()
+			_, token, err := i.Access.SignIn(t.Context(), proof, rules)
+			must(t, err)
+			s, err := i.Access.Authenticate(token, p)
+			must(t, err)
+			return s
+		}
+		must(t, i.Access.SeenAt(p, "192.0.2.1"))
+		s := sit()
+		for _, address := range []string{"192.0.2.2", "192.0.2.1", "192.0.2.3"} {
+			pass(2 * time.Minute)
+			must(t, i.Access.SeenAt(p, address))
+			pass(time.Second)
+			must(t, i.Access.SeenAt(p, address))
+			if err := i.Access.MayOpen(s); !errors.Is(err, access.ErrTouch) {
+				t.Fatalf("it went on at another address: %v", err)
+			}
+			must(t, i.Access.Touch(t.Context(), s, proof))
+			must(t, i.Access.SeenAt(p, address))
+			must(t, i.Access.MayOpen(s))
+		}
+		pass(2 * time.Minute)
+		must(t, i.Access.SeenAt(p, "192.0.2.4"))
+		if err := i.Access.MayOpen(sit()); err != nil {
+			t.Errorf("one that was opened here is asked for a touch: %v", err)
+		}
+		if again := replayed(t, i); !errors.Is(again.MayOpen(s), access.ErrTouch) {
+			t.Error("a restart forgets who was asked for a touch")
+		}
+		must(t, i.Access.Still(s))
+	})
+}
+
+// TestInterleaved: a key that is used here, there and here again within a minute ends
+// its sessions in the commit that saw it, those of no other device, and nobody's next.
+func TestInterleaved(t *testing.T) {
+	clocked(t, func(t *testing.T, dir string, i *installation.Installation, pass func(time.Duration)) {
+		staffed(t, i)
+		_, err := i.Access.AddDevice(t.Context(), "d-2", "o-1")
+		must(t, err)
+		p, other := insttest.Enrol(t, i, "d-1").Peer, insttest.Enrol(t, i, "d-2").Peer
+		sit := func(staff string, at device.Peer) access.Session {
+			t.Helper()
+			_, token, err := i.Access.SignIn(t.Context(), access.Proof{Staff: staff, Via: access.ViaPasskey, Peer: at}, rules)
+			must(t, err)
+			s, err := i.Access.Authenticate(token, at)
+			must(t, err)
+			return s
+		}
+		mine, beside := sit("caseworker", p), sit("supervisor", other)
+		must(t, i.Access.SeenAt(other, "192.0.2.9"))
+		must(t, i.Access.SeenAt(p, "192.0.2.1"))
+		pass(20 * time.Second)
+		must(t, i.Access.SeenAt(p, "192.0.2.2"))
+		must(t, i.Access.Still(mine))
+		pass(20 * time.Second)
+		must(t, i.Access.SeenAt(p, "192.0.2.1"))
+		for name, d := range map[string]*access.Directory{"live": i.Access, "replayed": replayed(t, i)} {
+			if err := d.Still(mine); !errors.Is(err, access.ErrContained) {
+				t.Errorf("%s: two use its key: %v", name, err)
+			}
+			if err := d.Still(beside); err != nil || d.MayOpen(beside) != nil {
+				t.Errorf("%s: another device's: %v", name, err)
+			}
+		}
+		must(t, i.Access.Still(sit("caseworker", p)))
+		list := insttest.Events(t, i)
+		at := slices.IndexFunc(list, func(e auditlog.Event) bool { return e.Action == auditlog.Alarm && e.Outcome == access.KeyInterleaved })
+		if at < 0 || len(list) < at+3 || list[at+1].Outcome != auditlog.Rule || !strings.Contains(string(list[at+1].Detail), "key-at-two-addresses") ||
+			list[at+2].Action != auditlog.Contain || list[at+2].Session != mine.ID() || list[at+2].Time != list[at].Time {
+			t.Errorf("what followed the sign, at %d of %d: %+v", at, len(list), list[max(at, 0):])
 		}
 	})
 }

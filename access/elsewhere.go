@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ const (
 	alarmEvery = time.Hour
 	// mostSigns bounds the signs of that time.
 	mostSigns = 200
-	// together is how near in time one certificate isn't at two addresses.
+	// together is how near in time one key isn't at two addresses.
 	together = time.Minute
 	// alarmWait bounds how long a sign's recording holds up who gave it.
 	alarmWait = 10 * time.Second
@@ -45,8 +46,15 @@ type elsewhere struct {
 	mu    *sync.Mutex
 	since time.Time
 	told  map[string]bool
-	seen  map[device.Thumbprint]seenAt
+	seen  map[device.Thumbprint]*places
 	salt  []byte
+}
+
+// places are where one key was used in the last minute, the latest last. Its lock is
+// held while a change is recorded: no request from there is answered before.
+type places struct {
+	mu   sync.Mutex
+	last []seenAt
 }
 
 type seenAt struct {
@@ -54,8 +62,46 @@ type seenAt struct {
 	at      time.Time
 }
 
+// mostPlaces bounds the addresses of one key: who changes faster is asked for a touch
+// at every change all the same.
+const mostPlaces = 8
+
 func newElsewhere() elsewhere {
-	return elsewhere{mu: &sync.Mutex{}, told: map[string]bool{}, seen: map[device.Thumbprint]seenAt{}, salt: []byte(rand.Text())}
+	return elsewhere{mu: &sync.Mutex{}, told: map[string]bool{}, seen: map[device.Thumbprint]*places{}, salt: []byte(rand.Text())}
+}
+
+func (e *elsewhere) of(key device.Thumbprint) *places {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.seen[key]
+	if p == nil {
+		p = &places{}
+		e.seen[key] = p
+	}
+	return p
+}
+
+// latest is where the key was used last.
+func (p *places) latest() (seenAt, bool) {
+	if len(p.last) == 0 {
+		return seenAt{}, false
+	}
+	return p.last[len(p.last)-1], true
+}
+
+// left tells whether the key was used at an address within the last minute, and
+// elsewhere since.
+func (p *places) left(address string, now time.Time) bool {
+	return slices.ContainsFunc(p.last, func(s seenAt) bool { return s.address == address && now.Sub(s.at) <= together })
+}
+
+// put notes a use. What lies further back is forgotten, but for the latest.
+func (p *places) put(address string, now time.Time) {
+	p.last = slices.DeleteFunc(p.last, func(s seenAt) bool { return s.address == address || now.Sub(s.at) > together })
+	if len(p.last) >= mostPlaces {
+		p.last = slices.Delete(p.last, 0, 1)
+	}
+	p.last = append(p.last, seenAt{address, now})
 }
 
 // due tells whether a sign is to be recorded, and notes it.
@@ -95,20 +141,75 @@ func (d *Directory) tokenElsewhere(m *misplaced, p device.Peer) {
 	d.alarm(s.Key+s.Print, auditlog.Event{Session: m.session, Staff: m.staff, Device: m.device, Detail: detail(s)})
 }
 
-// SeenAt hears at which address a device's key is used. One key at two addresses
-// within a minute is an alarm: a key in a file can be copied.
-func (d *Directory) SeenAt(p device.Peer, address string) {
+// Signs of a key's address, for the rules: an alarm's outcome.
+const (
+	// KeyMoved is a session that goes on at another address than before. A laptop
+	// does; so does who copied its key and its token.
+	KeyMoved = "moved"
+	// KeyInterleaved is one whose key is used at one address, at another, and at the
+	// first again within a minute: two use it.
+	KeyInterleaved = "interleaved"
+)
+
+// ErrUnjudged refuses a request whose change of address can't be recorded.
+var ErrUnjudged = errors.New("this device's address changed, and that can't be recorded now; try again in a while")
+
+// SeenAt hears at which address a device's key is used, before the request counts. A
+// change is an event for each live session of the key, which rules judge in the
+// same commit; one within a minute is an alarm with or without a session.
+//
+// Addresses are in memory alone: after a start, and a takeover, the first is taken for
+// the key's own.
+func (d *Directory) SeenAt(p device.Peer, address string) error {
+	places := d.elsewhere.of(p.Key())
+	places.mu.Lock()
+	defer places.mu.Unlock()
 	now := d.log.Now()
-	d.elsewhere.mu.Lock()
-	was, known := d.elsewhere.seen[p.Key()]
-	d.elsewhere.seen[p.Key()] = seenAt{address, now}
-	d.elsewhere.mu.Unlock()
-	if !known || was.address == address || now.Sub(was.at) > together {
-		return
+	was, known := places.latest()
+	if known && was.address != address {
+		if err := d.changed(p, was, seenAt{address, now}, places.left(address, now)); err != nil {
+			return ErrUnjudged
+		}
 	}
-	s := sign{Table: "device", Key: p.Device(), Kind: "its key is used at two addresses within a minute", Alarm: "certificate-elsewhere",
-		Print: p.Key().String(), Tags: []string{d.elsewhere.tag(was.address), d.elsewhere.tag(address)}}
-	d.alarm("two "+s.Print, auditlog.Event{Device: p.Device(), Detail: detail(s)})
+	places.put(address, now)
+	return nil
+}
+
+func (d *Directory) changed(p device.Peer, was, is seenAt, back bool) error {
+	s := sign{Table: "device", Key: p.Device(), Kind: "its key is used at another address than before", Alarm: "certificate-moved",
+		Print: p.Key().String(), Tags: []string{d.elsewhere.tag(was.address), d.elsewhere.tag(is.address)}}
+	outcome, soon := KeyMoved, is.at.Sub(was.at) <= together
+	if soon {
+		s.Kind, s.Alarm = "its key is used at two addresses within a minute", "certificate-elsewhere"
+	}
+	if back {
+		outcome = KeyInterleaved
+	}
+	rows := d.boundTo(p.Key(), is.at)
+	if len(rows) == 0 && soon {
+		d.alarm("two "+s.Print, auditlog.Event{Device: p.Device(), Detail: detail(s)})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), alarmWait)
+	defer cancel()
+	for _, row := range rows { // an entry each: a rule's acts are bounded by entry
+		e := auditlog.Event{Action: auditlog.Alarm, Outcome: outcome, Session: row.session, Staff: row.staff, Role: row.role, Device: row.device, Detail: detail(s)}
+		if _, err := d.log.RecordOne(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// boundTo are the sessions of a key that live and aren't contained.
+func (d *Directory) boundTo(key device.Thumbprint, now time.Time) (rows []*sessionRow) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, row := range d.sessions {
+		if row.bound == key && row.live(now) && !d.contained(row) {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 func (e *elsewhere) tag(address string) string {

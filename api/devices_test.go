@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,7 +28,12 @@ import (
 // caseworker's session is bound to d-1's key.
 func guarded(t *testing.T) (o *office, address string, config *tls.Config, pc insttest.PC) {
 	t.Helper()
-	o = shortOffice(t)
+	return guardedOn(t, "sqlite")
+}
+
+func guardedOn(t *testing.T, engine string) (o *office, address string, config *tls.Config, pc insttest.PC) {
+	t.Helper()
+	o = shortOfficeOn(t, engine)
 	o.inst.Config.DeviceKeys = true
 	pc = insttest.Enrol(t, o.inst, "d-1")
 	_, o.token = insttest.Session(t, o.inst, "s-1", "caseworker", "d-1")
@@ -103,6 +109,66 @@ func TestStolenToken(t *testing.T) {
 			t.Errorf("a certificate %s: %d %s", what, status, said)
 		}
 	}
+}
+
+// from is a client at an address of this machine.
+func from(ip string, config *tls.Config, cert tls.Certificate) *http.Client {
+	c := by(config, cert)
+	tr, _ := c.Transport.(*http.Transport) // by made it
+	tr.DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext
+	return c
+}
+
+// TestCopiedKey: a token that was stolen with its device's key gets nothing from
+// another address but a demand for a touch, and the session ends once two use it in
+// turn. Its holder signs in again and goes on.
+func TestCopiedKey(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o, address, config, pc := guardedOn(t, engine)
+		signIn := func() {
+			t.Helper()
+			var err error
+			if _, o.token, err = o.inst.Access.SignIn(t.Context(), access.Proof{Staff: "s-1", Via: access.ViaPasskey, Peer: pc.Peer}, access.DefaultRules); err != nil {
+				t.Fatal(err)
+			}
+		}
+		signIn()
+		office, thief := from("127.0.0.1", config, pc.Cert), from("127.0.0.2", config, pc.Cert)
+		for _, c := range []struct {
+			what   string
+			client *http.Client
+			status int
+			says   string
+		}{
+			{"at its own address", office, http.StatusOK, o.people[0].Name},
+			{"a copy at another", thief, http.StatusForbidden, "touch"},
+			{"its own again", office, http.StatusUnauthorized, "contained"},
+			{"the copy again", thief, http.StatusUnauthorized, "contained"},
+		} {
+			status, said, err := o.reading(c.client, address)
+			if err != nil || status != c.status || !strings.Contains(said, c.says) || status != http.StatusOK && strings.Contains(said, o.people[0].Name) {
+				t.Errorf("%s: %d, %v, wanted %d and %q", c.what, status, err, c.status, c.says)
+			}
+		}
+		if _, _, err := o.reading(office, address); err != nil {
+			t.Error(err)
+		}
+		signIn()
+		if status, _, err := o.reading(office, address); status != http.StatusOK {
+			t.Errorf("its holder signed in again: %d %v", status, err)
+		}
+		fired := map[string]bool{}
+		for _, e := range insttest.Events(t, o.inst) {
+			for _, rule := range []string{"key-moved", "key-at-two-addresses"} {
+				if e.Action == auditlog.Alarm && e.Outcome == auditlog.Rule && e.Staff == "s-1" && strings.Contains(string(e.Detail), `"`+rule+`"`) {
+					fired[rule] = true
+				}
+			}
+		}
+		if len(fired) != 2 {
+			t.Errorf("alarms of %v", fired)
+		}
+	})
 }
 
 func elsewhere(t *testing.T) *installation.Installation {

@@ -118,7 +118,9 @@ func (s *Server) peerOf(r *http.Request) (device.Peer, error) {
 		return device.Peer{}, err
 	}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		s.inst.Access.SeenAt(l.peer, host)
+		if err := s.inst.Access.SeenAt(l.peer, host); err != nil {
+			return device.Peer{}, err
+		}
 	}
 	return l.peer, nil
 }
@@ -132,8 +134,11 @@ func (s *Server) identify(h http.Handler, demand bool) http.Handler {
 		enrols := r.Method == http.MethodPost && (r.URL.Path == EnrolPath || r.URL.Path == RenewPath)
 		if err != nil && (given || demand) && !enrols {
 			status := http.StatusForbidden
-			if errors.Is(err, access.ErrNoSession) { // contained
+			switch {
+			case errors.Is(err, access.ErrNoSession): // contained
 				status = http.StatusUnauthorized
+			case errors.Is(err, access.ErrUnjudged):
+				status = http.StatusServiceUnavailable
 			}
 			w.Header().Set("Cache-Control", "no-store")
 			writeProblem(w, status, err.Error())

@@ -59,7 +59,12 @@ func listeningAt(t *testing.T, o *office, l api.Listen) (address string, config 
 // shortOffice lies in a folder with a short path, which its socket wants.
 func shortOffice(t *testing.T) *office {
 	t.Helper()
-	dir := insttest.New(t, "sqlite")
+	return shortOfficeOn(t, "sqlite")
+}
+
+func shortOfficeOn(t *testing.T, engine string) *office {
+	t.Helper()
+	dir := insttest.New(t, engine)
 	short, err := os.MkdirTemp("", "az-")
 	if err != nil {
 		t.Fatal(err)

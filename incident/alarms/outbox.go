@@ -80,9 +80,11 @@ func notice(origin string, e *auditlog.Event) (Notice, bool) {
 	}
 	stop, stops := access.StopOf(e)
 	switch {
+	case e.Action == auditlog.Alarm && (e.Outcome == access.KeyMoved || e.Outcome == access.KeyInterleaved):
+		return n, false // the rule's alarm stands behind it
 	case e.Action == auditlog.Alarm:
 		n.Kind = Alarm
-		var d struct{ Rule, Severity, Says, Table, Kind string }
+		var d struct{ Rule, Severity, Says, Table, Kind, Alarm string }
 		if json.Unmarshal(e.Detail, &d) != nil {
 			d.Says = "an alarm that can't be read; look at the audit log"
 		}
@@ -90,7 +92,7 @@ func notice(origin string, e *auditlog.Event) (Notice, bool) {
 		if d.Severity != "" {
 			n.Severity = d.Severity
 		}
-		if d.Table != "" {
+		if d.Table != "" && d.Alarm == "" {
 			n.Rule, n.Says = "tampering", d.Table+": "+d.Kind
 		}
 		if n.Says == "" {

@@ -62,18 +62,20 @@ var kinds = map[string]string{Alarm: "警報", Containment: "遮断", Release: "
 
 // says are the shipped rules' signs in Japanese.
 var says = map[string]string{
-	"canary-opened":  "カナリア（実在しない加入者）の項目が開かれようとし、又は照合された",
-	"canaries-found": "特定の人を探していない検索の候補にカナリアが現れた",
-	"budget-spent":   "閲覧の予算が尽きた後も要求があった",
-	"budget-pressed": "閲覧の予算が尽きた後も要求が繰り返された",
-	"no-case":        "もっともな事案のない閲覧が要求された",
-	"misses":         "該当のない検索が多い",
-	"wrong-answers":  "本人申告の照合の不一致が多い",
-	"tampering":      "データベースの行が書き換えられ、加えられ、又は消されている",
-	"elsewhere":      "トークン又は証明書が本来と違う場所で使われた",
-	"targets":        "警報の送り先が変更された",
-	"witnesses":      "監査記録に連署する証人、又はその条件が変更された",
-	"test":           "警報の送り先の試験",
+	"canary-opened":        "カナリア（実在しない加入者）の項目が開かれようとし、又は照合された",
+	"canaries-found":       "特定の人を探していない検索の候補にカナリアが現れた",
+	"budget-spent":         "閲覧の予算が尽きた後も要求があった",
+	"budget-pressed":       "閲覧の予算が尽きた後も要求が繰り返された",
+	"no-case":              "もっともな事案のない閲覧が要求された",
+	"misses":               "該当のない検索が多い",
+	"wrong-answers":        "本人申告の照合の不一致が多い",
+	"key-moved":            "セッションがそれまでと異なるアドレスで続けて使われた",
+	"key-at-two-addresses": "端末の鍵が一分以内に二つのアドレスで交互に使われた（複製されている）",
+	"tampering":            "データベースの行が書き換えられ、加えられ、又は消されている",
+	"elsewhere":            "トークン又は証明書が本来と違う場所で使われた",
+	"targets":              "警報の送り先が変更された",
+	"witnesses":            "監査記録に連署する証人、又はその条件が変更された",
+	"test":                 "警報の送り先の試験",
 }
 
 var severities = map[string]string{"low": "低", "medium": "中", "high": "高", "critical": "緊急"}

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"azekura/access"
 	"azekura/auditlog"
 )
 
@@ -20,6 +21,7 @@ const (
 	Note    = "note"
 	StepUp  = "step-up"
 	Contain = "contain"
+	End     = "end" // contains the session alone
 )
 
 // Severities, the mildest first.
@@ -79,18 +81,24 @@ func Shipped() []Rule {
 // the drills' days of honest work (drill/workday) stay far below.
 var heldAgainstWork = []string{"no-case", "misses", "misses-on-and-on"}
 
-// InForce are those of them that an installation goes by: the ones of canaries, and
-// those that were held against honest work. Those of budgets and wrong answers haven't been;
+// ofAddresses are rules that ask who roams for one touch, and end a session that two use.
+var ofAddresses = []string{"key-moved", "key-at-two-addresses"}
+
+// InForce are those of them that an installation goes by: the ones of canaries, those
+// that were held against honest work, and those of keys' addresses. Those of budgets and wrong answers haven't been;
 // the cases limit wrong answers themselves.
 func InForce() []Rule {
-	return slices.DeleteFunc(Shipped(), func(r Rule) bool { return !r.Canary && !slices.Contains(heldAgainstWork, r.Name) })
+	return slices.DeleteFunc(Shipped(), func(r Rule) bool { return !r.Canary && !slices.Contains(heldAgainstWork, r.Name) && !slices.Contains(ofAddresses, r.Name) })
 }
 
 var plainName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
-// watchable are the actions that a rule may count. Alarms and containment aren't
-// among them: a rule's sign must not be another's.
-var watchable = []auditlog.Action{auditlog.Read, auditlog.Check, auditlog.Checked, auditlog.Search, auditlog.Show, auditlog.Deny, auditlog.Change, auditlog.Case}
+// watchable are the actions that a rule may count. Containment isn't among them, nor
+// are alarms but for those of a key's address: a rule's sign must not be another's.
+var watchable = []auditlog.Action{auditlog.Read, auditlog.Check, auditlog.Checked, auditlog.Search, auditlog.Show, auditlog.Deny, auditlog.Change, auditlog.Case, auditlog.Alarm}
+
+// addressed are the outcomes of alarms that a rule may count.
+var addressed = []string{access.KeyMoved, access.KeyInterleaved}
 
 // Parse reads a rule file, and refuses what it doesn't know.
 func Parse(file []byte) ([]Rule, error) {
@@ -132,8 +140,8 @@ func (r *Rule) check() error {
 		return errors.New("what it says is one line of up to 200 bytes")
 	case !slices.Contains(Severities, r.Severity):
 		return fmt.Errorf("its severity is one of %v", Severities)
-	case !slices.Contains([]string{Note, StepUp, Contain}, r.Action):
-		return errors.New("its action is note, step-up or contain")
+	case !slices.Contains([]string{Note, StepUp, End, Contain}, r.Action):
+		return errors.New("its action is note, step-up, end or contain")
 	case !slices.Contains([]string{"session", "device", "staff"}, r.Per):
 		return errors.New("it counts per session, device or staff")
 	case r.Count < 1 || r.Count > maxCount || r.Within < 1 || r.Within > maxWithin:
@@ -148,10 +156,18 @@ func (r *Rule) check() error {
 			return fmt.Errorf("it can count these actions: %v", watchable)
 		}
 	}
+	known := func(outcome string) bool { return slices.Contains(addressed, outcome) }
+	if slices.Contains(r.Actions, auditlog.Alarm.String()) && (len(r.Outcomes) == 0 || !all(r.Outcomes, known)) {
+		return fmt.Errorf("of alarms it can count these outcomes: %v", addressed)
+	}
 	if h := r.Outside; h != nil && (h.From < 0 || h.To > 24 || h.From >= h.To || h.UTCOffset < -12 || h.UTCOffset > 14) {
 		return errors.New("its hours are from 0 to 24, in order, at an offset of -12 to 14 hours")
 	}
 	return nil
+}
+
+func all(list []string, is func(string) bool) bool {
+	return !slices.ContainsFunc(list, func(one string) bool { return !is(one) })
 }
 
 // counts tells whether an event is one that the rule counts.

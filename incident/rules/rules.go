@@ -12,6 +12,9 @@
 // The denial is no different from that of any contained session. Of sets and of
 // events without a session, which are the gate's own jobs, no rule hears.
 //
+// A key that goes on at another address asks its sessions for a touch, since laptops
+// roam; one that is used here, there and here again within a minute ends them.
+//
 // By rule a session, its device and its staff member are contained and no more. Where a
 // second device of an office is contained for canaries within an hour, the office is asked
 // for a touch before every opening: nobody can stop an office by planting signs.
@@ -206,6 +209,8 @@ func (r *Rule) act(e *auditlog.Event) []auditlog.Event {
 	switch r.Action {
 	case StepUp:
 		list = append(list, access.StepUpEvent(session, r.Says, by))
+	case End:
+		list = append(list, access.ContainEvent(session, r.Says, by))
 	case Contain:
 		list = append(list, access.ContainEvent(session, r.Says, by))
 		if e.Device != "" {
@@ -239,8 +244,7 @@ func (w *Watch) Note(e *auditlog.Event) {
 		w.noteOffice(e)
 		return
 	case auditlog.Alarm:
-		w.noteAlarm(e)
-		return
+		w.noteAlarm(e) // and counts, where it is of a key's address
 	}
 	if e.Session == 0 {
 		return
