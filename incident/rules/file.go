@@ -88,7 +88,9 @@ var ofAddresses = []string{"key-moved", "key-at-two-addresses"}
 // that were held against honest work, and those of keys' addresses. Those of budgets and wrong answers haven't been;
 // the cases limit wrong answers themselves.
 func InForce() []Rule {
-	return slices.DeleteFunc(Shipped(), func(r Rule) bool { return !r.Canary && !slices.Contains(heldAgainstWork, r.Name) && !slices.Contains(ofAddresses, r.Name) })
+	return slices.DeleteFunc(Shipped(), func(r Rule) bool {
+		return !r.Canary && !slices.Contains(heldAgainstWork, r.Name) && !slices.Contains(ofAddresses, r.Name)
+	})
 }
 
 var plainName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
