@@ -173,6 +173,10 @@ func (w *work) rarMembers(in *input, r io.Reader, options []rardecode.Option, tr
 			if w.left < 0 {
 				return errBudget
 			}
+			// What its reader left: an archive that was cut ends in a member.
+			if _, err := io.Copy(io.Discard, &counter{r: z, w: w}); err != nil {
+				return err
+			}
 		}
 	}
 }

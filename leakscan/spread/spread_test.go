@@ -27,6 +27,7 @@ const seed, people = 7, 3000
 // order is what a child process is told.
 type order struct {
 	DB, Index, Dir, Out string // Out "" is a worker
+	Journal             string // of a process that scans alone
 	Key                 []byte
 }
 
@@ -58,6 +59,20 @@ func (o order) carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	write := func(r *scan.Result) error {
+		told, err := told(r)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(o.Out, told, 0o600)
+	}
+	if o.Journal != "" {
+		r, err := scan.Run(ctx, x, scan.Options{Paths: []string{o.Dir}, Workers: 2, Journal: o.Journal})
+		if err != nil {
+			return err
+		}
+		return write(r)
+	}
 	d, err := db.Open(ctx, o.DB)
 	if err != nil {
 		return err
@@ -66,13 +81,7 @@ func (o order) carry(ctx context.Context) error {
 	if o.Out == "" {
 		return spread.Work(ctx, d, x, quick)
 	}
-	return spread.Run(ctx, d, x, scan.Options{Paths: []string{o.Dir}, Workers: 1, Stretch: 1, Passwords: []string{"nenkin"}}, quick, func(r *scan.Result) error {
-		told, err := told(r)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(o.Out, told, 0o600)
-	})
+	return spread.Run(ctx, d, x, scan.Options{Paths: []string{o.Dir}, Workers: 1, Stretch: 1, Passwords: []string{"nenkin"}}, quick, write)
 }
 
 func told(r *scan.Result) ([]byte, error) {
@@ -185,5 +194,28 @@ func TestKilled(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestKilledAlone: a scan by one process, killed at random moments and begun again
+// with its journal, gives the same bytes.
+func TestKilledAlone(t *testing.T) {
+	key := leaktest.Key()
+	index := leaktest.Build(t, seed, people, key, 2)
+	dir, want := heap(t, leaktest.Open(t, index, key))
+	random := insttest.Random(t)
+	for round := range insttest.Soak(2, 100) {
+		o := order{Index: index, Dir: dir, Key: key, Out: filepath.Join(t.TempDir(), fmt.Sprint("out", round)), Journal: filepath.Join(t.TempDir(), fmt.Sprint("journal", round))}
+		for range 3 {
+			child := o.start(t)
+			time.Sleep(time.Duration(random.IntN(600)) * time.Millisecond)
+			kill(child)
+		}
+		if err := o.start(t).Wait(); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if got, err := os.ReadFile(o.Out); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("round %d: the bytes are others: %v", round, err)
+		}
 	}
 }
