@@ -326,8 +326,14 @@ func (c *campaign) enumerate(ctx context.Context, s seat, a *attempt) error {
 	for i := range ends {
 		r := rand.New(rand.NewPCG(5, uint64(i)))
 		all.Go(func() {
-			for n := next.Add(1); n <= c.config.People && ctx.Err() == nil && ends[i] == nil; n = next.Add(1) {
-				_, ends[i] = s.search(ctx, a, room, search{By: "ref", Value: ref(n), Birth: guessBirth(r)}, ref(n))
+			for n, refused := next.Add(1), 0; n <= c.config.People && ctx.Err() == nil && refused < stubborn/searchers; n = next.Add(1) {
+				if _, ends[i] = s.search(ctx, a, room, search{By: "ref", Value: ref(n), Birth: guessBirth(r)}, ref(n)); ends[i] == nil {
+					refused = 0
+				} else if refused++; refused == 1 && !errors.Is(ends[i], errNobody) {
+					if now, err := c.clock.get(ctx); err == nil {
+						a.end(s.of.Device, now, ends[i])
+					}
+				}
 			}
 		})
 	}

@@ -78,8 +78,10 @@ func Shipped() []Rule {
 }
 
 // heldAgainstWork are rules that count what honest work does too, and whose limits
-// the drills' days of honest work (drill/workday) stay far below.
-var heldAgainstWork = []string{"no-case", "misses", "misses-on-and-on"}
+// the drills' days of honest work (drill/workday) stay far below. Who touches when they
+// are asked is denied once in the five minutes for which a touch is fresh, so 12 times
+// an hour at most.
+var heldAgainstWork = []string{"no-case", "touch-not-given", "misses", "misses-on-and-on"}
 
 // ofAddresses are rules that ask who roams for one touch, and end a session that two use.
 var ofAddresses = []string{"key-moved", "key-at-two-addresses"}

@@ -107,6 +107,7 @@ func TestRules(t *testing.T) {
 		{"misses", auditlog.Search, "none", 40, 1},
 		{"wrong-answers", auditlog.Checked, "no", 30, 1},
 		{"no-case", auditlog.Deny, "case", 200, 3},
+		{"touch-not-given", auditlog.Deny, "touch", 20, 3},
 		{"budget-spent", auditlog.Deny, "budget", 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
