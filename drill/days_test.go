@@ -78,6 +78,9 @@ func TestDays(t *testing.T) {
 	if a := tried["sweep"]; a.SecondsToStop == nil || a.PCsStopped != 1 || a.PCs != 1 || *a.SecondsToStop > 60 {
 		t.Errorf("the sweep: %+v", a)
 	}
+	if a := tried["search"]; a.SecondsToStop == nil || a.SecondsToContain == nil || *a.SecondsToContain > 60 {
+		t.Errorf("the fast search: %+v", a)
+	}
 	if a := tried["slow-search"]; a.SecondsToStop == nil || a.SecondsToContain == nil || a.PCs != 3 || *a.SecondsToContain > 86400 {
 		t.Errorf("the slow search: %+v", a)
 	}

@@ -126,10 +126,11 @@ func (r *run) work(a *act) {
 // isn't contained, and whose budget isn't spent either.
 func (r *run) pass(a *act) bool {
 	of, alarm := a.staff, false
+	r.turn++
 	from := of / 30 * 30
 	most := min(30, r.Staff-from)
 	for n := 1; n < most; n++ {
-		if a.staff = from + (of-from+n)%most; r.serve(a) {
+		if a.staff = from + (of-from+1+(r.turn+n)%(most-1))%most; r.serve(a) {
 			return true
 		}
 		// A colleague whose budget is spent is refused at a PC that may be clean.

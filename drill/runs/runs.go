@@ -91,6 +91,7 @@ type run struct {
 	offices  map[string]int64 // that are asked for touches, since when
 	fast     [2]int           // the PC of each fast way, from its first act on; -1 before
 	list     []workday.Infection
+	turn     int // of colleagues
 	own      map[int64]bool
 	masks    map[int64]bool
 	whole    map[int64]bool

@@ -251,11 +251,11 @@ func TestCountedThrough(t *testing.T) {
 // contain.
 func TestMissesOnAndOn(t *testing.T) {
 	w := rules.New(rules.InForce(), canary)
-	for n := range 100 {
+	for n := range 60 {
 		e := read(int64(n)*200, 1, 0)
 		e.Action, e.Outcome, e.Participant = auditlog.Search, "none", auditlog.ID{}
 		v, _ := record(w, e, true)
-		want := map[int]int{39: 1, 99: 3}[n]
+		want := map[int]int{39: 1, 59: 3}[n]
 		if list := targets(t, v); len(list) != want {
 			t.Fatalf("miss %d: %v", n+1, list)
 		}
