@@ -319,11 +319,12 @@ func (w *desk) mend(ctx context.Context, why string) (string, error) {
 	case "signed-out":
 		return w.signIn(ctx)
 	case "step-up":
-		if !w.matter.touched {
+		why, err := w.touch(ctx)
+		if why == "" && err == nil && !w.matter.touched {
 			w.matter.touched = true
 			w.did.Touched++
 		}
-		return w.touch(ctx)
+		return why, err
 	}
 	return why, nil
 }

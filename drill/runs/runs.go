@@ -25,6 +25,7 @@ import (
 
 	"azekura/auditlog"
 	"azekura/drill/workday"
+	"azekura/population"
 	"azekura/register/field"
 )
 
@@ -185,9 +186,7 @@ func (r *run) thief(seed uint64, first time.Time) {
 		}
 		r.acts = append(r.acts, act{one.at + 1, one.staff, targeted, -1})
 	}
-	for range r.Known {
-		r.known = append(r.known, random.Int64N(r.People))
-	}
+	r.known = elsewhere(seed, r.People, r.Known, r.Canaries)
 	r.list = infections
 	if r.Fast <= 0 {
 		return
@@ -201,6 +200,18 @@ func (r *run) thief(seed uint64, first time.Time) {
 	for i := range min(r.People, 20_000) {
 		r.acts = append(r.acts, act{loud + 300*step + i*step, counter, guess, i})
 	}
+}
+
+// elsewhere are those whom the drill of this seed gives its attacker, in its order.
+func elsewhere(seed uint64, people int64, known int, canaries float64) (list []int64) {
+	r := rand.New(rand.NewPCG(seed, 1<<59))
+	for range min(int64(known), people) {
+		if place := r.Int64N(people); !population.Gap(seed, place, canaries) {
+			list = append(list, place)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // draw is whom a guess names: one of the people, or a canary, below 0.
