@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"azekura/access/policy"
@@ -140,11 +141,17 @@ func TestPoliciesFromTheirPlace(t *testing.T) {
 		dir := insttest.New(t, engine)
 		r := furnish(t, insttest.Open(t, dir), 4)
 		var readers sync.WaitGroup
+		var stop atomic.Bool
+		defer func() { // however the test ends
+			stop.Store(true)
+			readers.Wait()
+		}()
+		var place atomic.Int64 // of the policies, once it is known
 		var most sync.Map
 		begun := make(chan struct{}, 4)
 		for n := range 4 {
 			readers.Go(func() {
-				for {
+				for !stop.Load() {
 					a, err := r.Gate.Read(background, r.s, gate.ReadRequest{Who: r.who(n), Why: why, Fields: field.SetOf(field.Name)})
 					if err != nil {
 						if !errors.Is(err, gate.ErrDenied) {
@@ -155,6 +162,9 @@ func TestPoliciesFromTheirPlace(t *testing.T) {
 					if _, was := most.Swap(n, a.Event); !was {
 						begun <- struct{}{}
 					}
+					if set := place.Load(); set > 0 && a.Event > set {
+						return // it is told of below
+					}
 				}
 			})
 		}
@@ -162,6 +172,7 @@ func TestPoliciesFromTheirPlace(t *testing.T) {
 			<-begun
 		}
 		set := insttest.SetPolicy(t, r.Installation, forbids("true"))
+		place.Store(set.Event)
 		readers.Wait()
 		most.Range(func(n, event any) bool {
 			if event.(int64) > set.Event {
