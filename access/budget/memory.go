@@ -171,21 +171,30 @@ func (p *people) take(r *reader) bool {
 		return false
 	}
 	p.list, p.last = make([]auditlog.ID, count), make([]uint32, count)
-	for i := range p.list {
-		if _, err := io.ReadFull(r.from, p.list[i][:]); err != nil {
-			return false
+	const block = 4096
+	for at := range (count + block - 1) / block {
+		ids := p.list[at*block : min((at+1)*block, count)]
+		raw := r.take(16 * uint64(len(ids)))
+		for i := range ids {
+			if r.bad {
+				return false
+			}
+			ids[i] = auditlog.ID(raw[16*i:])
 		}
 	}
-	r.left -= 16 * count
+	last := r.take(4 * count)
+	if r.bad {
+		return false
+	}
 	for i := range p.last {
-		p.last[i] = r.number()
+		p.last[i] = binary.LittleEndian.Uint32(last[4*i:])
 		if p.list[i] != (auditlog.ID{}) {
 			p.held++
 		} else if i > 0 {
 			p.free = append(p.free, uint32(i))
 		}
 	}
-	return !r.bad && p.list[0] == auditlog.ID{}
+	return p.list[0] == auditlog.ID{}
 }
 
 // takeLines makes the lines from their touches, each by itself.

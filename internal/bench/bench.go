@@ -57,11 +57,13 @@ var stages = []struct {
 		}
 		return b.doors(ctx, true)
 	}},
+	{"decide", decisions},
 	{"witness", witnesses},
 	{"set", sets},
 	{"verify", verifications},
 	{"register", registers},
 	{"start", starts},
+	{"recount", recounts},
 	{"check", checks},
 	{"exposure", exposures},
 	{"contain", containments},
