@@ -17,6 +17,7 @@ import (
 	"azekura/population"
 	"azekura/register"
 	"azekura/register/field"
+	"azekura/register/value"
 
 	"github.com/google/uuid"
 )
@@ -101,6 +102,49 @@ func TestTouch(t *testing.T) {
 			if i.Gate.IsCanary(e.Participant) && e.Action == auditlog.Read {
 				t.Fatalf("event %d opened a canary", e.Index)
 			}
+		}
+	})
+}
+
+// TestMistypedRef: a search with a mistyped ref that is a canary's tells what one with
+// nobody's does, and stops nobody; a check of it stops the session, as operations say.
+func TestMistypedRef(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		i := planted(t, engine, 400)
+		s := insttest.Caseworker(t, i)
+		why := gate.Why{Purpose: "enquiry", Case: "C-1"}
+		mistyped := map[bool]string{}                                       // by whether it is a canary's
+		for n := int64(9_999); mistyped[true] == ""; n = (n + 1) % 10_000 { // behind the file's first, then its gaps
+			if n < 400 && !population.Gap(1, n, gaps) {
+				continue
+			}
+			if n == 400 {
+				t.Fatal("no gap holds a canary")
+			}
+			ref, before := fmt.Sprintf("A%07d", n+1), i.Log.Committed()
+			found, err := i.Gate.Search(t.Context(), s, gate.SearchRequest{Why: why, By: value.KindRef, First: ref, Second: "1950-04-13"})
+			if err != nil || len(found) != 0 {
+				t.Fatalf("%d found, %v", len(found), err)
+			}
+			events := insttest.Events(t, i)[before:]
+			if len(events) != 2 || events[1].Outcome != "none" {
+				t.Fatalf("%d events, the last %s", len(events), events[len(events)-1].Outcome)
+			}
+			mistyped[i.Gate.IsCanary(events[0].Participant)] = ref
+		}
+		check := func(ref string) error {
+			_, err := i.Gate.Check(t.Context(), s, gate.CheckRequest{Who: gate.Who{Ref: ref}, Why: why, Field: field.Birth, Claim: "1950-04-13"})
+			return err
+		}
+		if err := check(mistyped[false]); !errors.Is(err, register.ErrNotFound) {
+			t.Fatalf("a check of nobody's ref: %v", err)
+		}
+		must(t, i.Access.Still(s))
+		if err := check(mistyped[true]); !errors.Is(err, access.ErrContained) {
+			t.Fatalf("a check of a canary's ref: %v", err)
+		}
+		if err := i.Access.Still(s); !errors.Is(err, access.ErrContained) {
+			t.Fatalf("whoever checked a canary goes on: %v", err)
 		}
 	})
 }
