@@ -506,9 +506,9 @@ func (w *importer) commit(ctx context.Context, next Import, out *rows, fresh boo
 // place moves the import on, from where this run thinks it is: a second run
 // beside it changes no row and stops.
 func (w *importer) place(ctx context.Context, tx db.Tx, next Import) error {
-	n, err := tx.Exec(ctx, `UPDATE register_import SET at_byte = $1, at_row = $2, created = $3, updated = $4, unchanged = $5, rejected = $6, failure = '', mac = $7
-		WHERE import_id = $8 AND at_row = $9 AND finished_us = 0`,
-		next.Done, next.Rows, next.Created, next.Updated, next.Unchanged, next.Rejected, w.store.importMAC(&next), next.ID, w.at.Rows)
+	n, err := tx.Exec(ctx, `UPDATE register_import SET at_byte = $1, at_row = $2, created = $3, updated = $4, unchanged = $5, rejected = $6, failure = '', density = $7, mac = $8
+		WHERE import_id = $9 AND at_row = $10 AND finished_us = 0`,
+		next.Done, next.Rows, next.Created, next.Updated, next.Unchanged, next.Rejected, next.density, w.store.importMAC(&next), next.ID, w.at.Rows)
 	if err == nil && n != 1 {
 		err = errors.New("another run of the same import is at work; wait for it")
 	}

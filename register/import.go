@@ -39,7 +39,8 @@ type Import struct {
 	// them.
 	Rejects []Reject `json:"rejects,omitempty" doc:"of a dry run: the first rejected rows, at most 100"`
 	sha256  []byte
-	fresh   bool // the file was read a moment ago and had this SHA-256
+	density int64 // of the canaries that are planted with it, in millionths, once a chunk is written
+	fresh   bool  // the file was read a moment ago and had this SHA-256
 }
 
 // ImportOptions say how a file is read.
@@ -131,9 +132,9 @@ func (s *Store) Import(ctx context.Context, id int64) (Import, error) {
 	i := Import{ID: id, Name: fmt.Sprintf("%016x", uint64(id))}
 	var started, finished int64
 	var mac []byte
-	err := s.db.QueryRow(ctx, `SELECT sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure, mac
+	err := s.db.QueryRow(ctx, `SELECT sha256, bytes, started_us, finished_us, at_byte, at_row, created, updated, unchanged, rejected, failure, density, mac
 		FROM register_import WHERE import_id = $1`, []any{id},
-		&i.sha256, &i.Bytes, &started, &finished, &i.Done, &i.Rows, &i.Created, &i.Updated, &i.Unchanged, &i.Rejected, &i.Failure, &mac)
+		&i.sha256, &i.Bytes, &started, &finished, &i.Done, &i.Rows, &i.Created, &i.Updated, &i.Unchanged, &i.Rejected, &i.Failure, &i.density, &mac)
 	if err != nil {
 		return Import{}, fmt.Errorf("look the import up: %w", err)
 	}
@@ -153,6 +154,9 @@ func (s *Store) importMAC(i *Import) []byte {
 	}
 	if i.Finished {
 		text = append(text, 1)
+	}
+	if i.density != 0 {
+		text = binary.BigEndian.AppendUint64(text, uint64(i.density))
 	}
 	mac := s.ring.MAC("import", text)
 	return mac[:]
@@ -229,6 +233,12 @@ func (s *Store) run(ctx context.Context, i Import, file io.ReaderAt, o ImportOpt
 	}
 	if o.DryRun {
 		i.Done, i.Rows, i.Created, i.Updated, i.Unchanged, i.Rejected = 0, 0, 0, 0, 0, 0
+	}
+	if !o.DryRun {
+		if o.Density, err = i.Density(o.Density); err != nil {
+			return i, err
+		}
+		i.density = millionths(o.Density)
 	}
 	if i.Rows > 0 {
 		if err := reader.Resume(i.Done, i.Rows); err != nil {
@@ -324,6 +334,9 @@ func (w *importer) all(ctx context.Context, reader *rowfile.Reader) error {
 		}
 	}()
 	for c := range chunks {
+		if err := ctx.Err(); err != nil {
+			return err // nothing else on the way to a commit needs look at it
+		}
 		if !w.options.DryRun {
 			if err := w.store.log.WaitBulk(ctx); err != nil {
 				return err

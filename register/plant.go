@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 
 	"azekura/gate/canary"
@@ -22,6 +23,29 @@ const MaxDensity = canary.MaxDensity
 
 // ErrDensity refuses another.
 var ErrDensity = fmt.Errorf("the density of canaries is a share of the people imported, 0 to %g; 0.01 to 0.05 is usual", MaxDensity)
+
+// ErrOtherDensity refuses to go on with another density than an import began with: who
+// reads a part that has fewer canaries meets fewer.
+var ErrOtherDensity = errors.New("a part of the file is in the register with another density of canaries than that; go on with azekura participants import, " +
+	"which keeps to what the import began with")
+
+// millionths are how a density is kept.
+func millionths(density float64) int64 { return int64(math.Round(density * 1e6)) }
+
+// Density is the density that an import goes on with where one is asked for: what it began
+// with, whether that is asked for or none is, for a plain import of a file goes on with one
+// that was planted.
+func (i *Import) Density(asked float64) (float64, error) {
+	switch {
+	case !(asked >= 0 && asked <= MaxDensity):
+		return 0, ErrDensity
+	case i.Rows == 0 || millionths(asked) == i.density:
+		return asked, nil
+	case asked != 0:
+		return 0, ErrOtherDensity
+	}
+	return float64(i.density) / 1e6, nil
+}
 
 // minNeighbours is how many new people a chunk has before any canary is planted
 // in it: the tables tell how many rows a job wrote, and beside one or two new

@@ -2,6 +2,8 @@ package register_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"math"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"azekura/internal/installation"
 	"azekura/internal/insttest"
 	"azekura/register"
+	"azekura/register/rowfile"
 
 	"github.com/google/uuid"
 )
@@ -171,4 +174,45 @@ func TestPlantDense(t *testing.T) {
 			t.Fatalf("density %g", d)
 		}
 	}
+}
+
+// TestPlantGoesOn: an import that stopped with canaries goes on with as many by a plain
+// import of the file, and neither it nor a plain one goes on with another density.
+func TestPlantGoesOn(t *testing.T) {
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		stopped := func(path string, density float64) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			at, err := insttest.TryImport(ctx, i, path, register.ImportOptions{Density: density, Progress: func(register.Import) { cancel() }})
+			if err == nil || at.Finished {
+				t.Fatal("the import wasn't stopped")
+			}
+		}
+		const rows = 10_000 // a chunk is of 8,000
+		file := insttest.File(t, insttest.CSV(t, 9, rows))
+		stopped(file, 0.02)
+		before, first := planted(t, i)
+		if len(before) == 0 || first == 0 || first == rows {
+			t.Fatalf("%d canaries among %d", len(before), first)
+		}
+		if _, err := insttest.TryImport(t.Context(), i, file, register.ImportOptions{Density: 0.01}); !errors.Is(err, register.ErrOtherDensity) {
+			t.Fatalf("with another density: %v", err)
+		}
+		if _, err := i.StartPlanting(t.Context(), file, rowfile.Options{}, 0.01); !errors.Is(err, register.ErrOtherDensity) {
+			t.Fatalf("asked for with another density: %v", err)
+		}
+		at, err := insttest.TryImport(t.Context(), i, file, register.ImportOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		birds, others := planted(t, i)
+		if want := 0.02 * float64(others-first); !at.Finished || others != rows || math.Abs(float64(len(birds)-len(before))-want) > 6*math.Sqrt(want) {
+			t.Fatalf("%d canaries more among %d people", len(birds)-len(before), others-first)
+		}
+		plain := insttest.File(t, append(insttest.CSV(t, 9, rows), '\n'))
+		stopped(plain, 0)
+		if _, err := insttest.TryImport(t.Context(), i, plain, register.ImportOptions{Density: 0.02}); !errors.Is(err, register.ErrOtherDensity) {
+			t.Fatalf("a plain import with a density: %v", err)
+		}
+	})
 }

@@ -32,10 +32,13 @@ var guardedSchema string
 
 // Migrations make this package's tables.
 var Migrations = []db.Migration{{Name: "register/1-first", SQL: schema}, {Name: "register/2-authority", SQL: guardedSchema},
-	{Name: "register/3-two-indexes", SQL: twoIndexes}}
+	{Name: "register/3-two-indexes", SQL: twoIndexes}, {Name: "register/4-density", SQL: densitySchema}}
 
 //go:embed two-indexes.sql
 var twoIndexes string
+
+//go:embed density.sql
+var densitySchema string
 
 var (
 	// ErrNotFound means that nobody is found by what was asked.

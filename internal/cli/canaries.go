@@ -74,7 +74,8 @@ telephone number, e-mail address and account that nobody has, and a suspended aw
 canaries stand in the same job and chunks as its people, so who reads the tables can't tell
 them; nobody is planted beside people who are there already, since who came late could be told.
 
-Killed at any moment and run again, it goes on where it was and plants none twice. Where a
+Killed or failed at any moment and run again, here or by participants import, it goes on where
+it was, with the density that it began with, and plants none twice. Where a
 ref or number of a canary is later given to somebody, the canary gives way: it is shredded.
 Refs are taken out of the gaps of the file's, or where it has none, from behind its last one.`,
 		Args: cobra.ExactArgs(1),

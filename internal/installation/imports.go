@@ -90,6 +90,9 @@ func (i *Installation) StartPlanting(ctx context.Context, path string, o rowfile
 	if err != nil || found.Finished {
 		return found, err
 	}
+	if density, err = found.Density(density); err != nil {
+		return found, err
+	}
 	if err := i.Register.ClearFailure(ctx, found.ID); err != nil {
 		return found, err
 	}
