@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that Azekura's tests need, and the OpenID provider
-# that the sign-in's are run against, into a cache folder. Does nothing when all are
-# there; without the rights to install, says what is missing and stops.
+# Installs the Debian packages that Azekura's tests need, and into a cache folder the
+# OpenID provider that the sign-in's are run against and the normaliser of addresses
+# that ours is held to. Does nothing when all are there; without the rights to
+# install, says what is missing and stops.
 set -euo pipefail
 
-# modules brings the provider's modules, by its lock file and no others.
 modules() {
-  local from=access/signin/testdata/provider to
-  from="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/$from"
-  to="${XDG_CACHE_HOME:-$HOME/.cache}/azekura/oidc-provider-$(sha256sum "$from/package-lock.json" | cut -c1-12)"
+  modules_of access/signin/testdata/provider oidc-provider
+  modules_of register/normal/testdata/geolonia geolonia
+}
+
+# modules_of brings a folder's modules, by its lock file and no others.
+modules_of() { # folder, name
+  local from to
+  from="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/$1"
+  to="${XDG_CACHE_HOME:-$HOME/.cache}/azekura/$2-$(sha256sum "$from/package-lock.json" | cut -c1-12)"
   [ ! -d "$to/node_modules" ] || return 0
   if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 18 ]; then
-    echo "The sign-in's tests need Node 18 or newer; this is $(node --version). Install one and put it first in PATH." >&2
+    echo "The tests need Node 18 or newer; this is $(node --version). Install one and put it first in PATH." >&2
     exit 1
   fi
   rm -rf "$to.new"

@@ -18,7 +18,7 @@ import "strings"
 // Version is the version of these rules. A token made under another one can't
 // be compared: change any rule and this number rises, and the indexes are built
 // again.
-const Version = 1
+const Version = 2
 
 // Name is the form of a name in kanji or Latin letters: width, spaces out,
 // variants of the same character, small kana large, Latin letters in lower case.

@@ -6,8 +6,9 @@ import (
 )
 
 // Place is an address cut into what two writings of it share: the town, without
-// the prefecture and the district, and the numbers of block and house. What
-// comes after them, a building and its doors, isn't in it.
+// the prefecture, the county (郡) and the marks of villages that were (大字, 字), which
+// files write or leave out; and the numbers of block and house. What comes after
+// them, a building and its doors, isn't in it.
 type Place struct {
 	Town  string // canonical: 霞ケ関, 3番町
 	Block string // 2-21-9; "" if there is none
@@ -29,11 +30,12 @@ func PlaceOf(s string) Place {
 		return Place{}
 	}
 	s = withoutPostal(Address(separated(s)))
-	s = withoutPrefecture(s)
+	table := towns()
+	s = withoutStreets(table.withoutCounty(withoutPrefecture(s)))
 	var stack [4 * longestTown]byte
 	c := canonical{text: stack[:0]}
 	var p Place
-	table, rest, town := towns(), 0, 0
+	rest, town := 0, 0
 	for i, n := 0, 0; i < len(s) && n < longestTown; n++ {
 		if s[i] == '|' {
 			break
@@ -55,8 +57,20 @@ func PlaceOf(s string) Place {
 		}
 		p.Town = string(c.text)
 	}
-	p.Block = block(strings.TrimPrefix(strings.TrimLeft(s[rest:], "|-"), "字"))
+	s = strings.TrimLeft(s[rest:], "|-")
+	if p.Block = block(s); p.Block == "" && p.Known {
+		p.Block = bareNumber(s)
+	}
 	return p
+}
+
+// bareNumber is a lot's number in kanji that nothing but a known town's name tells
+// from a name: 宮本千五百十五. One character may be a name's end: 大通西二.
+func bareNumber(s string) string {
+	if number, end := numberAt(s, 0); end == len(s) && utf8.RuneCountInString(s) > 1 {
+		return number
+	}
+	return ""
 }
 
 // maxAddressText bounds an address, in characters.
@@ -151,6 +165,33 @@ func withoutPrefecture(s string) string {
 		}
 	}
 	return s
+}
+
+// streetMarks end what Kyoto's addresses say between ward and town: the crossing
+// that a house is at, and which way from there.
+var streetMarks = [...]string{"上る", "下る", "上ル", "下ル", "上がる", "下がる", "東入る", "西入る", "東入ル", "西入ル", "東入", "西入"}
+
+// withoutStreets is an Address form without that crossing, which the same people
+// write one day and leave out the next: 中京区寺町通御池上る上本能寺前町.
+func withoutStreets(s string) string {
+	const city = "京都市"
+	ward := strings.Index(s[:min(len(s), 3*8)], "区")
+	if ward < 0 || !strings.HasPrefix(s, city) {
+		return s
+	}
+	ward += len("区")
+	end := 0
+	for _, m := range streetMarks {
+		if at := strings.LastIndex(s[ward:], m); at >= 0 {
+			end = max(end, at+len(m))
+		}
+	}
+	if end == 0 {
+		return s
+	}
+	town := strings.TrimLeft(s[ward+end:], "|")
+	// A street's own chome may stand between: 三条上る2丁目下丸屋町.
+	return s[:ward] + strings.TrimLeft(town, "0123456789")
 }
 
 var prefectures = func() map[string]bool {

@@ -175,7 +175,7 @@ func endAt(s string, i int, barred bool) ending {
 	switch r, _ := utf8.DecodeRuneInString(s[i:]); {
 	case r >= 0x30A1 && r <= 0x30F6 && r != 'ノ', r >= 0x3041 && r <= 0x3096 && r != 'の', r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z':
 		return atName
-	case r >= 0x4E00 && r <= 0x9FFF && numeral(r) < 0 && !strings.ContainsRune("丁番号室字町街館組目台通外場棟線車機地口店", r):
+	case r >= 0x4E00 && r <= 0x9FFF && foldRune(r, 0) == r && numeral(r) < 0 && !strings.ContainsRune("丁番号室字町街館組目台通外場棟線車機地口店", r):
 		return atName
 	}
 	return elsewhere
@@ -196,24 +196,25 @@ func headOf(s string) head {
 	if strings.HasPrefix(s, "〒") {
 		return head{slow: true}
 	}
-	s = withoutPrefecture(Address(separated(s)))
-	if strings.ContainsAny(s, "0123456789|") {
+	table := towns()
+	s = table.withoutCounty(withoutPrefecture(Address(separated(s))))
+	if strings.ContainsAny(s, "0123456789|") || withoutStreets(s) != s {
 		return head{slow: true}
 	}
 	var stack [4 * longestTown]byte
 	c := canonical{text: stack[:0]}
 	h := head{}
-	table, rest := towns(), 0
+	rest := 0
 	for i := 0; i < len(s) && h.steps < longestTown; h.steps++ {
 		if i = c.next(s, i); table.may(c.hash) && table.has(c.hash) {
 			rest, h.town, h.steps = i, len(c.text), max(h.steps, longestTown-pastTown)
 		}
 	}
 	h.whole, h.hash, h.goesOn = string(c.text), c.hash, table.goesOn(c.hash)
-	h.bare = h.town > 0 && strings.TrimPrefix(strings.TrimLeft(s[rest:], "-"), "字") == ""
+	h.bare = h.town > 0 && strings.TrimLeft(s[rest:], "-") == ""
 	// An unknown town is all of the head, however long; and one that the loop left
 	// half read isn't worth a case of its own.
-	if h.town == 0 && h.steps >= longestTown || h.hash == 0 {
+	if h.town == 0 && h.steps >= longestTown || h.whole == "" {
 		h.slow = true
 	}
 	return h

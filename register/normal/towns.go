@@ -20,9 +20,9 @@ var townsGz []byte
 const townSlots = 1 << 18
 
 // townTable is an open-addressed set of the hashes of all towns as canonical
-// writes them, with their district (郡) and without: half of each hash, so that the
-// table nearly fits a processor's cache. Before it stand bits for whoever asks for
-// much that is no town.
+// writes them, without their county (郡): half of each hash, so that the table nearly
+// fits a processor's cache. Before it stand bits for whoever asks for much that is no
+// town.
 type townTable struct {
 	bits  [1 << 15]uint64
 	slots [townSlots]uint32
@@ -33,13 +33,15 @@ type townTable struct {
 	// plain is what a character becomes whatever stands around it (0: that isn't
 	// so; numeral: it may be part of a number).
 	plain [0x10000]uint16
+	// counties are the counties without their 郡, as AppendLoose writes them.
+	counties map[string]bool
 }
 
 // isNumeral marks a numeral in townTable.plain.
 const isNumeral = 1
 
 var towns = sync.OnceValue(func() *townTable {
-	table := &townTable{numbered: map[uint64]bool{}}
+	table := &townTable{numbered: map[uint64]bool{}, counties: map[string]bool{}}
 	z, err := gzip.NewReader(bytes.NewReader(townsGz))
 	if err != nil {
 		panic(fmt.Sprintf("normal: the embedded town table is damaged, build again: %v", err))
@@ -50,16 +52,44 @@ var towns = sync.OnceValue(func() *townTable {
 	}
 	for line := range strings.Lines(string(text)) {
 		town := Address(strings.TrimSuffix(line, "\n"))
-		addTown(table, town)
-		if _, after, found := strings.Cut(town, "郡"); found {
-			addTown(table, after)
+		if county, of, found := strings.Cut(town, "郡"); found && isCounty(county) {
+			table.counties[string(AppendLoose(nil, []byte(county)))], town = true, of
 		}
+		addTown(table, town)
 	}
 	for r := range rune(len(table.plain)) {
 		table.plain[r] = plainRune(r)
 	}
 	return table
 })
+
+// longestCounty bounds the bytes of a county's name, 郡 included.
+const longestCounty = 15
+
+// isCounty tells 余市郡余市町 and 神崎郡市川町 from 郡山市, 小郡市, 大和郡山市 and
+// 高槻市郡家本町.
+func isCounty(county string) bool {
+	switch county {
+	case "余市", "高市":
+		return true
+	case "", "小", "蒲", "大和":
+		return false
+	}
+	return !strings.ContainsAny(county, "市区") && len(county) <= longestCounty-len("郡")
+}
+
+// withoutCounty is an Address form without the county that it begins with.
+func (t *townTable) withoutCounty(s string) string {
+	county, _, found := strings.Cut(s[:min(len(s), longestCounty)], "郡")
+	if !found {
+		return s
+	}
+	var stack [2 * longestCounty]byte
+	if !t.counties[string(AppendLoose(stack[:0], []byte(county)))] {
+		return s
+	}
+	return s[len(county)+len("郡"):]
+}
 
 // plainRune is for the characters that addresses are made of: what Address and then
 // canonical write for it, if both do so by itself.
@@ -126,8 +156,9 @@ func (t *townTable) goesOn(hash uint64) bool {
 }
 
 // canonical writes a place's name so that 三番町 and 3番町, 霞が関 and 霞ケ関,
-// 丸の内 and 丸ノ内 are the same, and hashes it as it goes, character by character as
-// FNV does (the set is our own and nobody's secret).
+// 丸の内 and 丸ノ内, 籠原 and 篭原 are the same, without 大字 and 字, and hashes it as
+// it goes, character by character as FNV does (the set is our own and nobody's
+// secret). Drawings that names keep apart are one here: no two places differ by them.
 type canonical struct {
 	text []byte
 	hash uint64
@@ -147,7 +178,13 @@ func (c *canonical) next(s string, i int) int {
 	if end == i {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		end = i + n
-		switch r {
+		switch r = variant(r, tier2); r {
+		case '字':
+			return end
+		case '大':
+			if strings.HasPrefix(s[end:], "字") {
+				return end + len("字")
+			}
 		case 'が', 'ガ', 'ヶ':
 			r = 'ケ'
 		case 'ノ', '之':

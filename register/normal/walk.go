@@ -15,6 +15,14 @@ func (p *Places) walk(s string) (h head, at int, ok bool) {
 	if i < 0 || len(s) > 4*maxAddressText {
 		return head{}, 0, false
 	}
+	if county := table.countyEnds(s[i:]); county >= 0 {
+		i += county
+	} else {
+		return head{}, 0, false
+	}
+	if strings.HasPrefix(s[i:], "京都市") {
+		return head{}, 0, false // withoutStreets
+	}
 	from, last := i, rune(0)
 	text, steps := p.text[:0], p.steps[:0]
 	hash := uint64(hashStart)
@@ -54,7 +62,7 @@ func (p *Places) walk(s string) (h head, at int, ok bool) {
 	if !ok {
 		return head{}, 0, false
 	}
-	h.bare = h.town > 0 && strings.TrimPrefix(s[rest:i], "字") == ""
+	h.bare = h.town > 0 && rest == i
 	h.slow = h.town == 0 && len(steps) >= longestTown
 	return h, i, true
 }
@@ -144,6 +152,21 @@ func (t *townTable) prefectureEnds(s string) int {
 		}
 	}
 	return 0
+}
+
+// countyEnds is where the county that an address goes on with ends, 0 if there is
+// none; below 0, only withoutCounty knows.
+func (t *townTable) countyEnds(s string) int {
+	at := strings.Index(s[:min(len(s), longestCounty)], "郡")
+	if at < 0 {
+		return 0
+	}
+	for _, r := range s[:at] {
+		if r > 0xFFFF || t.plain[r] != isNumeral && rune(t.plain[r]) != r {
+			return -1
+		}
+	}
+	return len(s) - len(t.withoutCounty(s))
 }
 
 // prefectureSlots is prefectures by prefectureSlot.
