@@ -318,14 +318,22 @@ func (r *Room) Required() bool {
 	return r.required
 }
 
+// RecordRequired makes it so in a log that isn't served.
+func RecordRequired(ctx context.Context, log *auditlog.Log) error {
+	event := auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: PurposeRequired}
+	if _, err := log.RecordOne(context.WithoutCancel(ctx), event); err != nil {
+		return fmt.Errorf("record that cases are required: %w", err)
+	}
+	return nil
+}
+
 // Require makes it so, for good.
 func (r *Room) Require(ctx context.Context) error {
 	if r.Required() {
 		return nil
 	}
-	event := auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: PurposeRequired}
-	if _, err := r.log.RecordOne(context.WithoutCancel(ctx), event); err != nil {
-		return fmt.Errorf("record that cases are required: %w", err)
+	if err := RecordRequired(ctx, r.log); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	r.required = true

@@ -18,6 +18,7 @@ func (a *app) initCommand() *cobra.Command {
 	var o installation.CreateOptions
 	var transit string
 	var approvers []string
+	var casesOptional bool
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make an installation: keys, tables, audit log",
@@ -31,7 +32,11 @@ passphrase is a lost register.
 Give --approver twice, with the lines that azekura approver new printed for two
 people, each on their own PC: what can't be undone (changing a key, shredding, a leak
 scan's index, ending a log) takes the two of them, and is refused until they are
-enrolled. Later azekura approver add enrols them.`,
+enrolled. Later azekura approver add enrols them.
+
+From the first opening on a record opens for a case that exists, is its opener's own
+and is about the participant. --cases-optional has openings name a case of another
+system instead, of which nothing is asked, until azekura case require ends that.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := enrollable(approvers); err != nil {
@@ -72,6 +77,11 @@ enrolled. Later azekura approver add enrols them.`,
 			if o.Recovery == "" && o.Transit == nil {
 				fmt.Fprintln(w, "There is no recovery copy of the root key: a lost passphrase is a lost register.")
 			}
+			if casesOptional {
+				fmt.Fprintln(w, "Openings may name any case, of which nothing is asked: azekura case require ends that, for good.")
+			} else if err := installation.RequireCases(cmd.Context(), a.dir); err != nil {
+				return fmt.Errorf("the installation is made, but cases aren't required yet (azekura case require goes on): %w", err)
+			}
 			for _, vkey := range approvers {
 				if _, err := installation.AddApprover(cmd.Context(), a.dir, vkey, nil); err != nil {
 					return fmt.Errorf("the installation is made, but enrolling an approver failed (azekura approver add goes on): %w", err)
@@ -91,6 +101,7 @@ enrolled. Later azekura approver add enrols them.`,
 	f.StringVar(&o.Operator, "operator", "", "an age recipient that rejected rows are encrypted to; without it a key pair is made")
 	f.StringVar(&o.Incident, "incident", "", "an age recipient that mirrors of the audit log are encrypted to; without it a key pair is made")
 	f.StringVar(&o.Origin, "origin", "", "the audit log's name for ever, such as log.example.go.jp/azekura; without it a random one")
+	f.BoolVar(&casesOptional, "cases-optional", false, "don't ask that an opening's case exists, until azekura case require")
 	f.StringArrayVar(&approvers, "approver", nil, "an approver's public key, from azekura approver new; give it for two people")
 	f.StringVar(&transit, "transit", "", "a JSON file with a remote KMS's settings, in place of a passphrase; see doc/operations.md")
 	return cmd

@@ -57,7 +57,7 @@ func TestTwoRoles(t *testing.T) {
 	}
 	keys, public := approvers(t)
 	// The URLs hold passwords, so they are asked for and stand in no argument.
-	say(as("azekura_app", "a")+as("azekura_owner", "o"), "init", "--db", "-", "--owner-db", "-", "--approver", public[0], "--approver", public[1])
+	say(as("azekura_app", "a")+as("azekura_owner", "o"), "init", "--cases-optional", "--db", "-", "--owner-db", "-", "--approver", public[0], "--approver", public[1])
 	a.must(t, "staff", "add", "s-1")
 	a.must(t, "device", "add", "pc-0")
 	a.must(t, "participants", "import", insttest.File(t, insttest.CSV(t, 7, 20)))

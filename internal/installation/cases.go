@@ -1,6 +1,10 @@
 package installation
 
-import "context"
+import (
+	"context"
+
+	"azekura/cases"
+)
 
 // keepCases writes what the cases are, now and then and at the end.
 func (i *Installation) keepCases() {
@@ -19,4 +23,17 @@ func (i *Installation) keepCases() {
 		<-done
 		return nil
 	})
+}
+
+// RequireCases has every opening take a case that exists, in an installation that
+// isn't served: what azekura init does unless it is told not to.
+func RequireCases(ctx context.Context, dir string) error {
+	_, err := withFolder(ctx, dir, func(f *folder) (struct{}, error) {
+		err := f.lead(ctx)
+		if err == nil {
+			err = cases.RecordRequired(ctx, f.log)
+		}
+		return struct{}{}, err
+	})
+	return err
 }
