@@ -208,7 +208,9 @@ func New(log *auditlog.Log, rand io.Reader) *Directory {
 // an alarm. One that is bound to none opens nothing on the network, unless the
 // settings say so (AcceptUnbound).
 func (d *Directory) Authenticate(token string, p device.Peer) (Session, error) {
+	var at *sessionRow
 	s, err := d.find(token, func(row *sessionRow) error {
+		at = row
 		switch {
 		case row.bound == (device.Thumbprint{}) && d.unbound:
 			return nil
@@ -222,6 +224,9 @@ func (d *Directory) Authenticate(token string, p device.Peer) (Session, error) {
 	var away *misplaced
 	if errors.As(err, &away) {
 		d.tokenElsewhere(away, p)
+	}
+	if errors.Is(err, ErrContained) {
+		d.usedAfter(at)
 	}
 	return s, err
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -124,10 +125,10 @@ type sign struct {
 	Table string   `json:"table"`
 	Key   string   `json:"key"`
 	Kind  string   `json:"kind"`
-	Alarm string   `json:"alarm"`           // token-elsewhere, certificate-elsewhere
+	Alarm string   `json:"alarm"`           // token-elsewhere, certificate-elsewhere, key-unproven and so on
 	Print string   `json:"print,omitempty"` // of the key that came
 	At    string   `json:"at,omitempty"`    // the device that came
-	Tags  []string `json:"tags,omitempty"`  // of two addresses: keyed, so that they tell them apart and nothing more
+	Tags  []string `json:"tags,omitempty"`  // of addresses: keyed, so that they tell them apart and nothing more
 }
 
 // tokenElsewhere records that a session's token came with a key that isn't its
@@ -139,6 +140,56 @@ func (d *Directory) tokenElsewhere(m *misplaced, p device.Peer) {
 		s.Kind = "its token came with another device's key"
 	}
 	d.alarm(s.Key+s.Print, auditlog.Event{Session: m.session, Staff: m.staff, Device: m.device, Detail: detail(s)})
+}
+
+// usedAfter records that a session was used on that is contained, or whose staff
+// member, device or office is.
+func (d *Directory) usedAfter(row *sessionRow) {
+	s := sign{Table: "session", Key: row.session.String(), Kind: "its token came although it is contained", Alarm: "session-contained"}
+	d.alarm("stopped "+s.Key, auditlog.Event{Session: row.session, Staff: row.staff, Device: row.device, Detail: detail(s)})
+}
+
+// TurnedAway records that Admit refused a device whose key was proven.
+func (d *Directory) TurnedAway(p device.Peer, why error) {
+	if !p.Live() || !d.log.Now().Before(p.Until()) {
+		return // its certificate ended while it was connected
+	}
+	s := sign{Table: "device", Key: p.Device(), Print: p.Key().String(), Kind: "its key came although it is revoked, or isn't enrolled", Alarm: "device-revoked"}
+	if errors.Is(why, ErrContained) {
+		s.Kind, s.Alarm = "its key came although it is contained", "device-contained"
+	}
+	d.alarm(s.Alarm+s.Print, auditlog.Event{Device: p.Device(), Detail: detail(s)})
+}
+
+// HandshakeRefused records that a connection came to nothing for a reason that may
+// mean a theft. Strangers can't fill the log by it: what isn't about a key of ours
+// is one sign for all of them.
+func (d *Directory) HandshakeRefused(r device.Refused) {
+	s := sign{Table: "device", Key: "-", Tags: []string{d.elsewhere.tag(addressOf(r.From))}}
+	switch r.Fault {
+	case device.Unproven:
+		s.Key, s.Print = r.Device, r.Key.String()
+		s.Kind, s.Alarm = "its certificate came without a proof of its key", "key-unproven"
+	case device.Altered:
+		s.Kind, s.Alarm = "a connection's bytes were sent again, or changed on their way", "handshake-altered"
+	case device.Foreign:
+		s.Kind, s.Alarm = "a certificate came that another authority signed", "certificate-foreign"
+	default:
+		return
+	}
+	d.alarm(s.Alarm+s.Print, auditlog.Event{Device: r.Device, Detail: detail(s)})
+}
+
+// addressOf is an address without its port.
+func addressOf(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return host
 }
 
 // Signs of a key's address, for the rules: an alarm's outcome.

@@ -71,44 +71,90 @@ func (o *office) reading(c *http.Client, address string) (status int, said strin
 	return answer.StatusCode, string(raw), err
 }
 
+// raised are the alarms in the log, by what they say.
+func raised(t *testing.T, o *office) map[string]auditlog.Event {
+	t.Helper()
+	list := map[string]auditlog.Event{}
+	for _, e := range insttest.Events(t, o.inst) {
+		var d struct {
+			Alarm string `json:"alarm"`
+		}
+		if e.Action == auditlog.Alarm && json.Unmarshal(e.Detail, &d) == nil && d.Alarm != "" {
+			list[d.Alarm] = e
+		}
+	}
+	return list
+}
+
+// heard waits for an alarm that is recorded beside the answer, of a staff member's or
+// a device's.
+func heard(t *testing.T, o *office, alarm, staff, device string) {
+	t.Helper()
+	for until := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if e, found := raised(t, o)[alarm]; found {
+			if e.Staff != staff || e.Device != device {
+				t.Errorf("the alarm %s is of staff %q, device %q", alarm, e.Staff, e.Device)
+			}
+			return
+		}
+		if time.Now().After(until) {
+			t.Errorf("no alarm %s in the log", alarm)
+			return
+		}
+	}
+}
+
 // TestStolenToken: a live token reads at its own device, and nowhere else, and what
 // a thief tries is in the log.
 func TestStolenToken(t *testing.T) {
-	o, address, config, pc := guarded(t)
-	if status, said, err := o.reading(by(config, pc.Cert), address); status != http.StatusOK {
-		t.Fatalf("at its own device: %d %s %v", status, said, err)
-	}
-	if _, err := o.inst.Access.AddDevice(t.Context(), "d-2", "o-1"); err != nil {
-		t.Fatal(err)
-	}
-	other := insttest.Enrol(t, o.inst, "d-2")
-	status, said, err := o.reading(by(config, other.Cert), address)
-	if status != http.StatusUnauthorized || strings.Contains(said, o.people[0].Name) {
-		t.Errorf("with another device's certificate: %d %v", status, err)
-	}
-	var raised bool
-	for _, e := range insttest.Events(t, o.inst) {
-		raised = raised || e.Action == auditlog.Alarm && strings.Contains(string(e.Detail), "token-elsewhere") && e.Staff == "s-1"
-	}
-	if !raised {
-		t.Error("the stolen token isn't in the log")
-	}
-	if status, said, err := o.reading(by(config), address); status != http.StatusForbidden || !strings.Contains(said, "device certificate") {
-		t.Errorf("without a certificate: %d %s %v", status, said, err)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign := insttest.Enrol(t, elsewhere(t), "d-1")
-	for what, cert := range map[string]tls.Certificate{
-		"without its key":     {Certificate: pc.Cert.Certificate, PrivateKey: key},
-		"another authority's": foreign.Cert,
-	} {
-		if status, said, err := o.reading(by(config, cert), address); err == nil {
-			t.Errorf("a certificate %s: %d %s", what, status, said)
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o, address, config, pc := guardedOn(t, engine)
+		if status, said, err := o.reading(by(config, pc.Cert), address); status != http.StatusOK {
+			t.Fatalf("at its own device: %d %s %v", status, said, err)
 		}
-	}
+		if _, err := o.inst.Access.AddDevice(t.Context(), "d-2", "o-1"); err != nil {
+			t.Fatal(err)
+		}
+		other := insttest.Enrol(t, o.inst, "d-2")
+		status, said, err := o.reading(by(config, other.Cert), address)
+		if status != http.StatusUnauthorized || strings.Contains(said, o.people[0].Name) {
+			t.Errorf("with another device's certificate: %d %v", status, err)
+		}
+		heard(t, o, "token-elsewhere", "s-1", "d-1")
+		if status, said, err := o.reading(by(config), address); status != http.StatusForbidden || !strings.Contains(said, "device certificate") {
+			t.Errorf("without a certificate: %d %s %v", status, said, err)
+		}
+		if n := len(raised(t, o)); n != 1 {
+			t.Errorf("%d kinds of alarms before any handshake was refused", n)
+		}
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		foreign := insttest.Enrol(t, elsewhere(t), "d-1")
+		for _, c := range []struct {
+			what, alarm, device string
+			cert                tls.Certificate
+		}{
+			{"without its key", "key-unproven", "d-1", tls.Certificate{Certificate: pc.Cert.Certificate, PrivateKey: key}},
+			{"another authority's", "certificate-foreign", "", foreign.Cert},
+		} {
+			if status, said, err := o.reading(by(config, c.cert), address); err == nil {
+				t.Errorf("a certificate %s: %d %s", c.what, status, said)
+			}
+			heard(t, o, c.alarm, "", c.device)
+		}
+		before := len(insttest.Events(t, o.inst))
+		for range 20 { // a stranger doesn't fill the log
+			_, _, _ = o.reading(by(config, foreign.Cert), address)
+		}
+		if after := len(insttest.Events(t, o.inst)); after != before {
+			t.Errorf("20 more refused handshakes are %d more events", after-before)
+		}
+		if status, _, err := o.reading(by(config, pc.Cert), address); status != http.StatusOK {
+			t.Errorf("its own device afterwards: %d %v", status, err)
+		}
+	})
 }
 
 // from is a client at an address of this machine.
@@ -206,52 +252,72 @@ func TestDemanded(t *testing.T) {
 // TestCut: connections that are open when their device is revoked, or contained, end;
 // those of other devices don't.
 func TestCut(t *testing.T) {
-	for what, stop := range map[string]func(o *office) error{
-		"revoked": func(o *office) error {
-			_, err := o.inst.Access.RevokeDevice(o.t.Context(), access.Operator(), "d-1")
-			return err
-		},
-		"contained": func(o *office) error {
-			_, err := o.inst.Access.Contain(o.t.Context(), access.Operator(), access.Target{Kind: access.TheDevice, ID: "d-1"}, "a sign")
-			return err
-		},
-	} {
-		t.Run(what, func(t *testing.T) {
-			o, address, config, pc := guarded(t)
-			o.t = t
-			if _, err := o.inst.Access.AddDevice(t.Context(), "d-2", "o-1"); err != nil {
-				t.Fatal(err)
-			}
-			other := insttest.Enrol(t, o.inst, "d-2")
-			open := func(cert tls.Certificate) *tls.Conn {
-				c := config.Clone()
-				c.Certificates = []tls.Certificate{cert}
-				conn := dialTLS(t, address, c)
-				fmt.Fprintf(conn, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
-				if n, err := conn.Read(make([]byte, 16)); n == 0 {
-					t.Fatal(err)
-				}
-				return conn
-			}
-			mine, theirs := open(pc.Cert), open(other.Cert)
-			if err := stop(o); err != nil {
-				t.Fatal(err)
-			}
-			if err := mine.SetReadDeadline(time.Now().Add(patience)); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.Copy(io.Discard, mine); os.IsTimeout(err) {
-				t.Error("the open connection isn't cut")
-			}
-			if status, _, _ := o.reading(by(config, pc.Cert), address); status != http.StatusUnauthorized && status != http.StatusForbidden {
-				t.Errorf("a new connection: %d", status)
-			}
-			fmt.Fprintf(theirs, "GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-			if said, err := io.ReadAll(theirs); err != nil || !strings.Contains(string(said), "there is nothing here") {
-				t.Errorf("another device's connection: %v", err)
-			}
-		})
+	insttest.Each(t, func(t *testing.T, engine string) {
+		for what, stop := range map[string]func(o *office) error{
+			"revoked": func(o *office) error {
+				_, err := o.inst.Access.RevokeDevice(o.t.Context(), access.Operator(), "d-1")
+				return err
+			},
+			"contained": func(o *office) error {
+				_, err := o.inst.Access.Contain(o.t.Context(), access.Operator(), access.Target{Kind: access.TheDevice, ID: "d-1"}, "a sign")
+				return err
+			},
+		} {
+			t.Run(what, func(t *testing.T) { cut(t, engine, what, stop) })
+		}
+	})
+}
+
+func cut(t *testing.T, engine, what string, stop func(*office) error) {
+	o, address, config, pc := guardedOn(t, engine)
+	o.t = t
+	if _, err := o.inst.Access.AddDevice(t.Context(), "d-2", "o-1"); err != nil {
+		t.Fatal(err)
 	}
+	other := insttest.Enrol(t, o.inst, "d-2")
+	open := func(cert tls.Certificate) *tls.Conn {
+		c := config.Clone()
+		c.Certificates = []tls.Certificate{cert}
+		conn := dialTLS(t, address, c)
+		fmt.Fprintf(conn, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+		if n, err := conn.Read(make([]byte, 16)); n == 0 {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	mine, theirs := open(pc.Cert), open(other.Cert)
+	if err := stop(o); err != nil {
+		t.Fatal(err)
+	}
+	if err := mine.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, mine); os.IsTimeout(err) {
+		t.Error("the open connection isn't cut")
+	}
+	if status, _, _ := o.reading(by(config, pc.Cert), address); status != http.StatusUnauthorized && status != http.StatusForbidden {
+		t.Errorf("a new connection: %d", status)
+	}
+	heard(t, o, "device-"+what, "", "d-1")
+	fmt.Fprintf(theirs, "GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if said, err := io.ReadAll(theirs); err != nil || !strings.Contains(string(said), "there is nothing here") {
+		t.Errorf("another device's connection: %v", err)
+	}
+}
+
+// TestContainedStaff: the session of a staff member who is contained opens nothing at
+// its own device, and that it was tried is in the log.
+func TestContainedStaff(t *testing.T) {
+	insttest.Each(t, func(t *testing.T, engine string) {
+		o, address, config, pc := guardedOn(t, engine)
+		if _, err := o.inst.Access.Contain(t.Context(), access.Operator(), access.Target{Kind: access.TheStaff, ID: "s-1"}, "a sign"); err != nil {
+			t.Fatal(err)
+		}
+		if status, said, err := o.reading(by(config, pc.Cert), address); status != http.StatusUnauthorized || strings.Contains(said, o.people[0].Name) {
+			t.Errorf("%d %v", status, err)
+		}
+		heard(t, o, "session-contained", "s-1", "d-1")
+	})
 }
 
 // TestAgent enrols over the network by the server's pin, goes on after it was killed

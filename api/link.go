@@ -115,6 +115,7 @@ func (s *Server) peerOf(r *http.Request) (device.Peer, error) {
 		return device.Peer{}, l.err
 	}
 	if err := s.inst.Access.Admit(l.peer); err != nil {
+		s.inst.Access.TurnedAway(l.peer, err)
 		return device.Peer{}, err
 	}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {

@@ -58,7 +58,7 @@ func wiretap(t *testing.T, address string) (at string, said func() []byte) {
 
 // TestReplayedRequest: what went over the wire for one opening opens nothing when it
 // is sent again. TLS 1.3 without tickets has no early data, so each request stands
-// behind a handshake that proves the device's key anew.
+// behind a handshake that proves the device's key anew. That it was tried is an event.
 func TestReplayedRequest(t *testing.T) {
 	insttest.Each(t, func(t *testing.T, engine string) {
 		o, address, config, pc := guardedOn(t, engine)
@@ -95,5 +95,6 @@ func TestReplayedRequest(t *testing.T) {
 		if after := openings(); before == 0 || after != before {
 			t.Errorf("%d openings before the replay, %d after", before, after)
 		}
+		heard(t, o, "handshake-altered", "", "")
 	})
 }

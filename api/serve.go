@@ -70,7 +70,7 @@ func (s *Server) Serve(ctx context.Context, l Listen, ready func(address string)
 		return errors.Join(shut(err), operator.Close())
 	}
 	secure := func(l net.Listener) net.Listener {
-		return tls.NewListener(l, s.inst.Devices.Config(cert, s.inst.Log.Now))
+		return s.inst.Devices.Listen(l, cert, s.inst.Log.Now, s.inst.Access.HandshakeRefused)
 	}
 	servers, listeners := []*http.Server{s.server(s.Staff()), s.server(s.Operator())}, [][]net.Listener{{secure(staff), secure(passed)}, {operator}}
 	servers[0].ConnContext, servers[0].ConnState = s.linked, s.unlink
