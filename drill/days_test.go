@@ -69,8 +69,9 @@ func TestDays(t *testing.T) {
 			t.Errorf("%s is neither tried nor said not to be: %+v", way, a)
 		}
 	}
-	// A case opens whom it is about, and a copy of the database nobody.
-	for _, way := range []string{"sweep", "search", "token-elsewhere", "database-copied"} {
+	// A case opens whom it is about, a token counts at its own device and its key at one
+	// address, and a copy of the database shows nobody.
+	for _, way := range []string{"sweep", "search", "token-elsewhere", "token-with-key", "database-copied"} {
 		if a := tried[way]; a.Participants != 0 || a.StoppedBy == "" {
 			t.Errorf("%s: %+v", way, a)
 		}
