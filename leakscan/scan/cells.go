@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bytes"
 	"encoding/binary"
 	"unicode/utf8"
 	"unsafe"
@@ -87,6 +88,23 @@ func (c *cell) classify(scratch *[]byte) {
 	if b[0] >= 0xE3 && b[0] <= 0xE9 && c.japanese() {
 		return
 	}
+	if len(b) >= 8 && len(b) <= 16 && notDigits(b)|notDigits(b[len(b)-8:]) == 0 {
+		c.digits = b
+		c.number(0)
+		return
+	}
+	c.counted(scratch)
+}
+
+// notDigits has a bit for each of b's first eight bytes that is no digit, or more.
+func notDigits(b []byte) uint64 {
+	w := binary.LittleEndian.Uint64(b)
+	return ((w + 0x4646464646464646) | (w - 0x3030303030303030)) & 0x8080808080808080
+}
+
+// counted is classify for any cell, by the kinds of its bytes.
+func (c *cell) counted(scratch *[]byte) {
+	b := c.text
 	n := countKinds(b)
 	if n[byteHigh] > 0 {
 		c.wide(scratch)
@@ -287,17 +305,20 @@ func (c *cell) number(hyphen int) {
 
 // joined classifies digits with hyphens between.
 func (c *cell) joined(scratch *[]byte, b []byte) {
-	from, hyphen, hyphens := len(*scratch), 0, 0
-	for i, x := range b {
-		if x == '-' {
-			if hyphens++; hyphen == 0 {
-				hyphen = i
-			}
-			continue
-		}
-		*scratch = append(*scratch, x)
+	from := len(*scratch)
+	*scratch = append(*scratch, b...)
+	digits := (*scratch)[from:]
+	n := 0
+	for _, x := range b { // hyphens are written over: no branch that has to be guessed
+		digits[n] = x
+		n += int(x >> 4 & 1)
 	}
-	c.digits = (*scratch)[from:len(*scratch):len(*scratch)]
+	*scratch = (*scratch)[:from+n]
+	c.digits = digits[:n:n]
+	hyphen, hyphens := bytes.IndexByte(b, '-'), len(b)-n
+	if hyphen == 0 {
+		hyphen = bytes.IndexByte(b[1:], '-') + 1
+	}
 	c.number(hyphen)
 	if hyphens > 1 {
 		c.class &^= isNumber | isPostal | isCode

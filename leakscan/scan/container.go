@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -80,6 +81,7 @@ func (w *work) zip(in *input) error {
 	if len(z.File) > mostMembers {
 		return errBudget
 	}
+	z.RegisterDecompressor(zip.Deflate, flate.NewReader) // quicker than the standard library's, on sheets above all
 	has := func(name string) bool {
 		return slices.ContainsFunc(z.File, func(f *zip.File) bool { return f.Name == name })
 	}

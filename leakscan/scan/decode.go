@@ -3,7 +3,6 @@ package scan
 import (
 	"bytes"
 	"encoding/binary"
-	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -55,29 +54,50 @@ func (c charset) append(dst, b []byte) (_ []byte, ok bool) {
 }
 
 // validUTF8 is utf8.Valid, quicker on what Japanese texts are made of: ASCII, and
-// pairs of characters of three bytes.
+// characters of three bytes.
 func validUTF8(b []byte) bool {
-	for len(b) >= 8 {
-		w := binary.LittleEndian.Uint64(b)
-		if ascii := bits.TrailingZeros64(w&0x8080808080808080) / 8; ascii > 0 {
-			b = b[ascii:]
-			continue
-		}
-		// 1110xxxx 10xxxxxx 10xxxxxx; E0 and ED have rules of their own.
-		if first := byte(w); w&0xC0C0F0 == 0x8080E0 && first != 0xE0 && first != 0xED {
-			b = b[3:]
-			if second := byte(w >> 24); w&0xC0C0F0000000 == 0x8080E0000000 && second != 0xE0 && second != 0xED {
-				b = b[3:]
+	for at := usualUTF8(b); ; at += usualUTF8(b[at:]) {
+		for to := at + 8; at < to; { // past what is rarer, and on
+			if at == len(b) {
+				return true
 			}
+			r, n := utf8.DecodeRune(b[at:])
+			if r == utf8.RuneError && n == 1 {
+				return false
+			}
+			at += n
+		}
+	}
+}
+
+// usualUTF8 is how much of b, up to the end of a character, is surely UTF-8: eight
+// bytes at a time, by the highest bit of each. It stops at characters of two and of
+// four bytes, at lead bytes that have rules of their own (E0, ED), at faults, and
+// close to the end.
+func usualUTF8(b []byte) (at int) {
+	const high = 0x8080808080808080
+	follow := uint64(0) // where bytes of a character that began before must stand
+	for ; at+8 <= len(b); at += 8 {
+		w := binary.LittleEndian.Uint64(b[at:])
+		if w&high == 0 && follow == 0 {
 			continue
 		}
-		r, n := utf8.DecodeRune(b)
-		if r == utf8.RuneError && n == 1 {
-			return false
+		bit6, bit5, bit4 := w<<1, w<<2, w<<3
+		lead := w & bit6 & high
+		low := w<<4 | w<<5 | w<<6 | w<<7
+		ed := w << 4 & (w << 5) & (w << 7) &^ (w << 6)
+		rare := lead & (^bit5 | bit4 | ^low | ed)
+		if rare != 0 || lead<<8|lead<<16|follow != w&^bit6&high {
+			break
 		}
-		b = b[n:]
+		follow = lead>>56 | lead>>48
 	}
-	return utf8.Valid(b)
+	for follow != 0 { // back to the first byte of the character that isn't whole yet
+		if at--; b[at] >= 0xC0 {
+			break
+		}
+	}
+	return at
 }
 
 // appendX decodes by x/text, which writes U+FFFD for what it can't read: none of

@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestValidUTF8: what is checked six bytes at a time is what utf8.Valid says, for
+// TestValidUTF8: what is checked eight bytes at a time is what utf8.Valid says, for
 // pieces of every kind put together.
 func TestValidUTF8(t *testing.T) {
 	pieces := []string{"a", "abcdefgh", "é", "山", "田", "ア", "０", "ﾞ", "\uE000", "𠮷", "\xE0\xA0\x80", "\xE0\x9F\xBF", "\xED\x9F\xBF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC1\x80",
@@ -15,7 +15,7 @@ func TestValidUTF8(t *testing.T) {
 	valid := 0
 	rapid.Check(t, func(t *rapid.T) {
 		var b []byte
-		for _, p := range rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 12).Draw(t, "pieces") {
+		for _, p := range rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 24).Draw(t, "pieces") {
 			b = append(b, p...)
 		}
 		want := utf8.Valid(b)

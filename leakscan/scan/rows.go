@@ -61,27 +61,33 @@ func lineIsObject(b []byte) bool {
 	return found && len(line) > 1 && line[len(line)-1] == '}' || !found && len(line) > 1 && line[len(line)-1] == '}' && bytes.Count(line, []byte{'}'}) == 1
 }
 
+// isSQL looks for a line that begins as a dump's do.
 func isSQL(b []byte) bool {
 	b = b[:min(len(b), 256<<10)]
-	upper := bytes.ToUpper(b)
-	for _, word := range []string{"INSERT INTO ", "COPY "} {
-		for from := 0; ; {
-			at := bytes.Index(upper[from:], []byte(word))
-			if at < 0 {
-				break
-			}
-			if at += from; at == 0 || upper[at-1] == '\n' {
-				if word != "COPY " {
-					return true
-				}
-				if line, _, _ := bytes.Cut(upper[at:], []byte{'\n'}); bytes.Contains(line, []byte(" FROM STDIN")) {
-					return true
-				}
-			}
-			from = at + len(word)
+	for more := true; more; {
+		var line []byte
+		line, b, more = bytes.Cut(b, []byte{'\n'})
+		switch {
+		case begins(line, "INSERT INTO "):
+			return true
+		case begins(line, "COPY ") && bytes.Contains(bytes.ToUpper(line), []byte(" FROM STDIN")):
+			return true
 		}
 	}
 	return false
+}
+
+// begins says whether b begins with a word of capitals and blanks, in capitals or not.
+func begins(b []byte, word string) bool {
+	if len(b) < len(word) {
+		return false
+	}
+	for i := range len(word) {
+		if c := b[i]; c != word[i] && (c < 'a' || c > 'z' || c-0x20 != word[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func isMarkup(b []byte) bool {

@@ -230,6 +230,17 @@ func (t *texting) settle(sample []byte) {
 // decodes says whether a sample is of a charset, but for a character that its end
 // may cut.
 func decodes(sample []byte, c charset) bool {
+	const piece = 4 << 10 // most of what isn't of it shows soon
+	for len(sample) > 2*piece {
+		end := bytes.LastIndexByte(sample[:piece], '\n') + 1
+		if end == 0 || c == iso2022JP {
+			break
+		}
+		if _, ok := c.append(nil, sample[:end]); !ok {
+			return false
+		}
+		sample = sample[end:]
+	}
 	for n := range min(4, len(sample)) {
 		if _, ok := c.append(nil, sample[:len(sample)-n]); ok {
 			return true

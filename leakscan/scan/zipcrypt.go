@@ -2,7 +2,6 @@ package scan
 
 import (
 	"archive/zip"
-	"compress/flate"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -13,6 +12,8 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // The two ways in which ZIP archives are locked: PKWARE's own of 1990 (APPNOTE 6.1),

@@ -12,8 +12,9 @@ import (
 type Places struct {
 	heads map[string]head
 	// Of the head that walk was at: its text, and what was passed on the way.
-	text  [8 * longestTown]byte
-	steps [longestTown]step
+	text   [8 * longestTown]byte
+	steps  [longestTown]step
+	hashes [pastTown]uint64
 }
 
 // mostHeads bounds what is remembered: Japan has some 117,000 towns, a file seldom
@@ -34,7 +35,10 @@ type head struct {
 
 // AppendForm appends PlaceOf(s).Form().
 func (p *Places) AppendForm(dst []byte, s string) []byte {
-	h, at, ok := p.walk(s)
+	h, at, ok := p.stride(s)
+	if !ok {
+		h, at, ok = p.walk(s)
+	}
 	if !ok {
 		if at = headEnds(s); at == 0 || len(s) > 4*maxAddressText {
 			return append(dst, PlaceOf(s).Form()...)
@@ -145,25 +149,60 @@ func plainNumbers(dst []byte, s string) (numbers []byte, end ending) {
 		if i == from || len(dst) > 40 {
 			return nil, elsewhere
 		}
-		if end = endAt(s, i, true); end != elsewhere {
-			return dst, end
-		}
-		joined := false
-		for _, j := range &joints {
-			if joined = strings.HasPrefix(s[i:], j.text); joined {
-				if i += len(j.text); j.ends {
-					if end = endAt(s, i, j.barred); end != elsewhere {
-						return dst, end
-					}
-				}
-				break
+		size, ends, barred := jointAt(s[i:])
+		if i += size; size == 0 || ends {
+			if end = endAt(s, i, size == 0 || barred); end != elsewhere {
+				return dst, end
 			}
 		}
-		if !joined || i == len(s) {
+		if size == 0 || i == len(s) {
 			return nil, elsewhere
 		}
 		dst = append(dst, '-')
 	}
+}
+
+// jointAt is the length of what stands between two numbers, at the head of s; 0 if
+// none does. Some may also stand at the end; after some of those a blank parts what
+// follows from the number (endsNumber).
+func jointAt(s string) (size int, ends, barred bool) {
+	if len(s) < 3 {
+		if strings.HasPrefix(s, "-") {
+			return 1, false, false
+		}
+		return 0, false, false
+	}
+	switch s[0] {
+	case '-':
+		return 1, false, false
+	case 0xEF, 0xE2, 0xE3:
+		switch s[:3] {
+		case "－", "−", "‐", "ー", "の", "ノ":
+			return 3, false, false
+		}
+	case 0xE4:
+		if strings.HasPrefix(s, "丁目") {
+			return 6, true, false
+		}
+	case 0xE5:
+		if s[:3] == "号" {
+			return 3, true, true
+		}
+	case 0xE7:
+		if s[:3] != "番" {
+			break
+		}
+		switch rest := s[3:]; {
+		case strings.HasPrefix(rest, "地の"):
+			return 9, false, false
+		case strings.HasPrefix(rest, "地"):
+			return 6, true, true
+		case strings.HasPrefix(rest, "の"):
+			return 6, false, false
+		}
+		return 3, true, false
+	}
+	return 0, false, false
 }
 
 // endAt says whether numbers end at i; barred, whether a blank there parts them from
@@ -172,6 +211,9 @@ func endAt(s string, i int, barred bool) ending {
 	if i == len(s) || barred && (s[i] == ' ' || strings.HasPrefix(s[i:], "\u3000")) {
 		return atEnd
 	}
+	if c := s[i]; c-'0' <= 9 || c == '-' || c == 0xEF { // another number, a joint, a full-width letter
+		return elsewhere
+	}
 	switch r, _ := utf8.DecodeRuneInString(s[i:]); {
 	case r >= 0x30A1 && r <= 0x30F6 && r != 'ノ', r >= 0x3041 && r <= 0x3096 && r != 'の', r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z':
 		return atName
@@ -179,16 +221,6 @@ func endAt(s string, i int, barred bool) ending {
 		return atName
 	}
 	return elsewhere
-}
-
-// joints stand between two numbers. Some may also stand at the end; after some of
-// those a blank parts what follows from the number (endsNumber).
-var joints = [...]struct {
-	text         string
-	ends, barred bool
-}{
-	{"-", false, false}, {"－", false, false}, {"−", false, false}, {"‐", false, false}, {"ー", false, false}, {"の", false, false}, {"ノ", false, false},
-	{"番地の", false, false}, {"番地", true, true}, {"番の", false, false}, {"番", true, false}, {"号", true, true}, {"丁目", true, false},
 }
 
 // headOf runs PlaceOf on an address that is cut at its first number.
@@ -223,6 +255,9 @@ func headOf(s string) head {
 // appendForm goes on from the head with its numbers: a town may go on beyond
 // them, and the block is what is left of them.
 func (h *head) appendForm(dst []byte, numbers string) []byte {
+	if !h.goesOn {
+		return h.appendPlain(dst, numbers)
+	}
 	from := len(dst)
 	dst = append(dst, h.whole...)
 	c := canonical{text: dst[from:], hash: h.hash}
@@ -246,5 +281,20 @@ func (h *head) appendForm(dst []byte, numbers string) []byte {
 	if numbers = block(numbers); numbers == "" {
 		return dst[:from]
 	}
+	return append(append(dst, '\x1f'), numbers...)
+}
+
+// appendPlain is appendForm where no town goes on beyond the head.
+func (h *head) appendPlain(dst []byte, numbers string) []byte {
+	town := h.whole
+	if h.town > 0 {
+		if town = town[:h.town]; !h.bare {
+			return dst
+		}
+	}
+	if numbers = block(numbers); numbers == "" {
+		return dst
+	}
+	dst = append(dst, town...)
 	return append(append(dst, '\x1f'), numbers...)
 }

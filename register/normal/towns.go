@@ -35,6 +35,8 @@ type townTable struct {
 	plain [0x10000]uint16
 	// counties are the counties without their 郡, as AppendLoose writes them.
 	counties map[string]bool
+	// same has a bit for each character that plain leaves as it is.
+	same [0x10000 / 64]uint64
 }
 
 // isNumeral marks a numeral in townTable.plain.
@@ -58,7 +60,9 @@ var towns = sync.OnceValue(func() *townTable {
 		addTown(table, town)
 	}
 	for r := range rune(len(table.plain)) {
-		table.plain[r] = plainRune(r)
+		if table.plain[r] = plainRune(r); r > 0 && rune(table.plain[r]) == r && r != isNumeral {
+			table.same[r>>6] |= 1 << (r & 63)
+		}
 	}
 	return table
 })

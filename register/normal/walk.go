@@ -5,6 +5,64 @@ import (
 	"unicode/utf8"
 )
 
+// stride is walk for the heads that most addresses have: characters that stay as they
+// are, none of them a numeral, without a number in a town's name. Its loop has the
+// address for its text, so that it keeps hashes alone.
+func (p *Places) stride(s string) (h head, at int, ok bool) {
+	table, prefecture := towns(), plainPrefecture(s)
+	from, county := prefecture, false
+	i, n, hash, last := from, 0, uint64(hashStart), rune(0)
+	for i+4 <= len(s) && n < pastTown {
+		w := uint32(s[i]) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
+		r := rune(w&0x0F<<12 | w>>8&0x3F<<6 | w>>16&0x3F)
+		if w&0xC0C0F0 != 0x8080E0 || table.same[r>>6]>>(r&63)&1 == 0 {
+			break
+		}
+		hash, last = hashed(hash, r), r
+		p.hashes[n] = hash
+		i, n = i+3, n+1
+		if r == '郡' && !county && i-from <= longestCounty { // the first one, as withoutCounty has it
+			if county = true; table.counties[s[from:i-3]] {
+				from, n, hash = i, 0, hashStart
+			}
+		}
+	}
+	if n == pastTown || n == 0 || prefecture == 0 && i < 12 || i == len(s) || !headMayEnd(last) || len(s) > 4*maxAddressText ||
+		strings.HasPrefix(s[from:], "京都市") { // withoutStreets
+		return head{}, 0, false
+	}
+	if _, digit := digitAt(s, i); digit == 0 || table.goesOn(hash) {
+		return head{}, 0, false
+	}
+	h.whole, h.hash = s[from:i], hash
+	for k := n - 1; k >= 0; k-- {
+		if table.has(p.hashes[k]) {
+			h.town, h.bare = 3*(k+1), k == n-1
+			break
+		}
+	}
+	return h, i, true
+}
+
+// plainPrefecture is where the prefecture ends that an address begins with, 0 if it
+// begins with none as they are usually written.
+func plainPrefecture(s string) int {
+	if len(s) < 12 {
+		return 0
+	}
+	if third := s[6:9]; third == "都" || third == "府" || third == "県" {
+		if isPrefecture(s[:6]) && s[:9] != "京都都" {
+			return 9
+		}
+	} else if third == "道" && s[:6] == "北海" {
+		return 9
+	}
+	if s[9:12] == "県" && isPrefecture(s[:9]) {
+		return 12
+	}
+	return 0
+}
+
 // walk is headEnds and headOf for a head of the usual kind, in one pass and without
 // memory: kanji and kana that mean the same whatever stands around them, numerals that
 // are part of a name, and then a digit. at is where that stands; not ok means that

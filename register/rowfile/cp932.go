@@ -1,6 +1,9 @@
 package rowfile
 
 import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
 	"sync"
 	"unicode/utf8"
 
@@ -51,31 +54,6 @@ var cp932Table = sync.OnceValue(func() *[(0x100 - 0x81) * trails]uint16 {
 	return table
 })
 
-// appendCP932 appends b in UTF-8; not ok if a byte isn't CP932's.
-func appendCP932(out, b []byte) (_ []byte, ok bool) {
-	table := cp932Table()
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		switch {
-		case c < utf8.RuneSelf:
-			out = append(out, c)
-		case c >= 0xA1 && c <= 0xDF:
-			out = utf8.AppendRune(out, 0xFF61+rune(c)-0xA1)
-		default:
-			if c < 0x81 || i+1 == len(b) || b[i+1] < 0x40 || b[i+1] > 0xFC {
-				return out, false
-			}
-			i++
-			r := table[(int(c)-0x81)*trails+int(b[i])-0x40]
-			if r == 0 {
-				return out, false
-			}
-			out = utf8.AppendRune(out, rune(r))
-		}
-	}
-	return out, true
-}
-
 // cp932Prefix is how much of b is CP932. A character cut off at the end isn't
 // counted, and is no error unless it is the file's end.
 func cp932Prefix(b []byte, end bool) (n int, ok bool) {
@@ -117,23 +95,46 @@ func utf8Prefix(b []byte, end bool) (n int, ok bool) {
 // AppendCP932 appends b, which is CP932, to out in UTF-8, user-defined characters
 // as U+E000 to U+E757. Not ok means that a byte isn't CP932's.
 func AppendCP932(out, b []byte) (_ []byte, ok bool) {
-	for len(b) > 0 {
-		n := 0
-		for n < len(b) && b[n] < utf8.RuneSelf {
-			n++
-		}
-		out = append(out, b[:n]...)
-		from := n
-		for n < len(b) && b[n] >= utf8.RuneSelf {
-			if b[n] < 0xA0 || b[n] > 0xDF {
-				n++ // the trail byte, which may be ASCII
+	const widest = 3 // a byte of half-width kana
+	table, at := cp932Table(), len(out)
+	out = slices.Grow(out, widest*len(b)+8)
+	out = out[:cap(out)]
+	for i := 0; i < len(b); {
+		if i+8 <= len(b) { // eight bytes are written, of which those count that are ASCII
+			w := binary.LittleEndian.Uint64(b[i:])
+			binary.LittleEndian.PutUint64(out[at:], w)
+			n := bits.TrailingZeros64(w&0x8080808080808080) / 8
+			i, at = i+n, at+n
+			if n == 8 {
+				continue
 			}
-			n++
 		}
-		if out, ok = appendCP932(out, b[from:min(n, len(b))]); !ok {
-			return out, false
+		c, r := b[i], rune(0)
+		switch {
+		case c < utf8.RuneSelf:
+			out[at] = c
+			i, at = i+1, at+1
+			continue
+		case c >= 0xA1 && c <= 0xDF:
+			r = 0xFF61 + rune(c) - 0xA1
+			i++
+		default:
+			if c < 0x81 || i+1 == len(b) || b[i+1] < 0x40 || b[i+1] > 0xFC {
+				return out[:at], false
+			}
+			r = rune(table[(int(c)-0x81)*trails+int(b[i+1])-0x40])
+			i += 2
 		}
-		b = b[min(n, len(b)):]
+		if r < 0x800 {
+			if r == 0 {
+				return out[:at], false
+			}
+			at += utf8.EncodeRune(out[at:], r)
+			continue
+		}
+		three := out[at : at+3]
+		three[0], three[1], three[2] = 0xE0|byte(r>>12), 0x80|byte(r>>6)&0x3F, 0x80|byte(r)&0x3F
+		at += 3
 	}
-	return out, true
+	return out[:at], true
 }

@@ -38,7 +38,7 @@ func TestCP932(t *testing.T) {
 		{"undefined", "\x81\xad", "", false},
 		{"user-defined, 7f", "\xf0\x7f", "", false},
 	} {
-		got, ok := appendCP932(nil, []byte(c.in))
+		got, ok := AppendCP932(nil, []byte(c.in))
 		if ok != c.ok || ok && string(got) != c.want {
 			t.Errorf("%s: got %q, %v; want %q", c.name, got, ok, c.want)
 		}
@@ -57,7 +57,7 @@ func TestCP932AgainstLibrary(t *testing.T) {
 				continue
 			}
 			two := []byte{byte(lead), byte(trail)}
-			got, ok := appendCP932(nil, two)
+			got, ok := AppendCP932(nil, two)
 			theirs, err := japanese.ShiftJIS.NewDecoder().Bytes(two)
 			if err != nil {
 				t.Fatal(err)

@@ -165,7 +165,7 @@ func (r *Reader) decode(row *Row, text []byte, spans []span) ([]byte, []span, bo
 	out := r.decoded[:0]
 	for i, s := range spans {
 		from, ok := len(out), false
-		if out, ok = appendCP932(out, text[s.from:s.to]); !ok {
+		if out, ok = AppendCP932(out, text[s.from:s.to]); !ok {
 			row.bad(r.columns[i].String(), BadEncoding)
 		}
 		spans[i] = span{from, len(out)}

@@ -16,7 +16,7 @@ func (r *Reader) nextJSON(row *Row) error {
 	}
 	r.w.pos += end
 	if r.encoding == CP932 && !ascii(text) {
-		if r.decoded, ok = appendCP932(r.decoded[:0], text); !ok {
+		if r.decoded, ok = AppendCP932(r.decoded[:0], text); !ok {
 			row.bad("", BadEncoding)
 			return nil
 		}
