@@ -28,8 +28,14 @@ const (
 	mostUses = 5
 )
 
-// KindFile is a key in a file, which whoever reads the file can copy.
-const KindFile = "file"
+// Where a key is kept, by the word of the agent that made it.
+const (
+	// KindFile is a key in a file, which whoever reads the file can copy.
+	KindFile = "file"
+	// KindTPM is one in the PC's TPM. Nothing proves it to us: malware that is there
+	// before the enrolment can lie, one that comes later finds no key to copy.
+	KindTPM = "tpm"
+)
 
 var (
 	// ErrDeviceCode refuses an enrolment.
@@ -41,7 +47,7 @@ var (
 // DeviceKey is a device's key. Its certificates are renewed; the key stays.
 type DeviceKey struct {
 	Print   string     `json:"print" doc:"its thumbprint: the SHA-256 of its SubjectPublicKeyInfo"`
-	Kind    string     `json:"kind" doc:"file: whoever reads the file can copy it"`
+	Kind    string     `json:"kind" doc:"file: whoever reads the file can copy it; tpm: in the PC's TPM, by its agent's word"`
 	Serial  string     `json:"serial" doc:"of its newest certificate"`
 	Until   time.Time  `json:"until" doc:"when its newest certificate ends"`
 	Added   time.Time  `json:"added"`
@@ -54,7 +60,7 @@ type DeviceKey struct {
 }
 
 // Copyable tells whether the key can be taken along.
-func (k DeviceKey) Copyable() bool { return k.Kind == KindFile }
+func (k DeviceKey) Copyable() bool { return k.Kind != KindTPM }
 
 type deviceCode struct {
 	device  string
@@ -222,10 +228,13 @@ func (d *Directory) NewDeviceCode(ctx context.Context, o Officer, id string) (co
 	return code, expires, nil
 }
 
-// EnrolDevice uses a code up, for the key of a certificate request, and has the
-// authority sign the key's first certificate. The same key with the same code gets
-// another: its agent may have been killed before it kept the first.
-func (d *Directory) EnrolDevice(ctx context.Context, a *device.Authority, code string, request []byte) (device.Issued, string, error) {
+// EnrolDevice uses a code up, for the key of a certificate request, which is kept as
+// kind says, and has the authority sign the key's first certificate. The same key with
+// the same code gets another: its agent may have been killed before it kept the first.
+func (d *Directory) EnrolDevice(ctx context.Context, a *device.Authority, code, kind string, request []byte) (device.Issued, string, error) {
+	if kind != KindFile && kind != KindTPM {
+		return device.Issued{}, "", fmt.Errorf("%w: a key is kept in a %s or a %s", ErrInvalid, KindFile, KindTPM)
+	}
 	d.grants.Lock()
 	defer d.grants.Unlock()
 	c := d.deviceCode(strings.TrimSpace(code))
@@ -249,7 +258,7 @@ func (d *Directory) EnrolDevice(ctx context.Context, a *device.Authority, code s
 	if err != nil {
 		return device.Issued{}, "", err
 	}
-	return issued, c.device, d.certify(ctx, c.device, issued, c.event)
+	return issued, c.device, d.certify(ctx, c.device, kind, issued, c.event)
 }
 
 // RenewDevice has the authority sign another certificate for a key that is
@@ -276,12 +285,12 @@ func (d *Directory) RenewDevice(ctx context.Context, a *device.Authority, reques
 	if err != nil {
 		return device.Issued{}, "", err
 	}
-	return issued, k.device, d.certify(ctx, k.device, issued, 0)
+	return issued, k.device, d.certify(ctx, k.device, k.Kind, issued, 0)
 }
 
 // certify records a certificate before anybody has it.
-func (d *Directory) certify(ctx context.Context, id string, i device.Issued, code int64) error {
-	g := ofDevice{Grants: "certificate", Device: id, Key: i.Key[:], Serial: i.Serial, Until: i.Until, Kind: KindFile, Of: code}
+func (d *Directory) certify(ctx context.Context, id, kind string, i device.Issued, code int64) error {
+	g := ofDevice{Grants: "certificate", Device: id, Key: i.Key[:], Serial: i.Serial, Until: i.Until, Kind: kind, Of: code}
 	if _, err := d.settle(ctx, Officer{}, auditlog.Event{Device: id, Detail: detail(g)}); err != nil {
 		return fmt.Errorf("record a device's certificate: %w", err)
 	}

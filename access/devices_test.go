@@ -157,7 +157,7 @@ func TestCodes(t *testing.T) {
 		for range racers {
 			csr := request(t)
 			wg.Go(func() {
-				_, _, err := i.Access.EnrolDevice(t.Context(), i.Devices, code, csr)
+				_, _, err := i.Access.EnrolDevice(t.Context(), i.Devices, code, access.KindFile, csr)
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {
@@ -172,11 +172,11 @@ func TestCodes(t *testing.T) {
 			t.Fatalf("%d agents enrolled with one code", len(won))
 		}
 		again := replayed(t, i)
-		if _, _, err := again.EnrolDevice(t.Context(), i.Devices, code, request(t)); !errors.Is(err, access.ErrDeviceCode) {
+		if _, _, err := again.EnrolDevice(t.Context(), i.Devices, code, access.KindFile, request(t)); !errors.Is(err, access.ErrDeviceCode) {
 			t.Errorf("used again after a restart: %v", err)
 		}
 		for n := range 5 {
-			_, _, err := i.Access.EnrolDevice(t.Context(), i.Devices, code, won[0])
+			_, _, err := i.Access.EnrolDevice(t.Context(), i.Devices, code, access.KindFile, won[0])
 			if (err == nil) != (n < 4) {
 				t.Errorf("the same key, once more, %d: %v", n, err)
 			}
@@ -195,7 +195,7 @@ func TestCodes(t *testing.T) {
 		must(t, err)
 		pass(25 * time.Hour)
 		for what, code := range map[string]string{"late": late, "none": "", "long": strings.Repeat("x", 1<<20), "made up": "azd_AAAAAAAAAAAAAAAAAAAAAA"} {
-			if _, _, err := i.Access.EnrolDevice(t.Context(), i.Devices, code, request(t)); !errors.Is(err, access.ErrDeviceCode) {
+			if _, _, err := i.Access.EnrolDevice(t.Context(), i.Devices, code, access.KindFile, request(t)); !errors.Is(err, access.ErrDeviceCode) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,7 +19,9 @@ import (
 	"strings"
 	"time"
 
+	"azekura/access"
 	"azekura/access/device"
+	"azekura/access/device/tpm"
 	"azekura/internal/slotfile"
 )
 
@@ -35,21 +38,38 @@ const agentPause = time.Minute
 // Agent holds a PC's key and keeps its certificate good.
 type Agent struct {
 	dir  string
-	key  *ecdsa.PrivateKey
+	key  crypto.Signer
 	cert *x509.Certificate
 	at   agentAt
+	kept string
 }
 
-// agentAt is how the agent knows its server.
+// agentAt is how the agent knows its server, and the TPM that has its key, if one has.
 type agentAt struct {
 	Server string `json:"server"`
 	Pin    string `json:"pin"` // the SHA-256 of the server's key, from the code
+	TPM    string `json:"tpm,omitempty"`
 }
+
+// Enrol is what an agent enrols by.
+type Enrol struct {
+	Server string
+	Code   string
+	// TPM is the path of the TPM that is to make the key; AutoTPM is the PC's own if it
+	// has one that can be opened, and else a file; NoTPM is a file.
+	TPM string
+}
+
+// What Enrol.TPM says beside a path.
+const (
+	AutoTPM = "auto"
+	NoTPM   = "off"
+)
 
 // OpenAgent takes an agent's folder up, and renews its certificate where that is due.
 // Where it holds no certificate yet, the code enrols: the key is in the folder before
 // the server hears of it, so whoever is killed asks again with the same.
-func OpenAgent(ctx context.Context, dir, server, code string) (*Agent, error) {
+func OpenAgent(ctx context.Context, dir string, e Enrol) (*Agent, error) {
 	a := &Agent{dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the agent's folder: %w", err)
@@ -57,14 +77,14 @@ func OpenAgent(ctx context.Context, dir, server, code string) (*Agent, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, agentCert))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return a, a.enrol(ctx, server, code)
+		return a, a.enrol(ctx, e)
 	case err != nil:
 		return nil, err
 	}
 	if err := a.load(raw); err != nil {
 		return nil, err
 	}
-	if code != "" {
+	if e.Code != "" {
 		return nil, fmt.Errorf("%s holds an enrolled key already; give a code with an empty folder, or none", dir)
 	}
 	if time.Now().After(a.due()) {
@@ -78,6 +98,9 @@ func (a *Agent) Device() string { return a.cert.Subject.CommonName }
 
 // Until is when the certificate ends.
 func (a *Agent) Until() time.Time { return a.cert.NotAfter }
+
+// Kept says where its key is.
+func (a *Agent) Kept() string { return a.kept }
 
 // due is at half of the certificate's life.
 func (a *Agent) due() time.Time {
@@ -104,59 +127,103 @@ func (a *Agent) Renewed(ctx context.Context, failed func(error)) error {
 	}
 }
 
-func (a *Agent) enrol(ctx context.Context, server, code string) error {
-	secret, pin, ok := strings.Cut(strings.TrimSpace(code), ".")
-	if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" || !ok || len(pin) != 43 {
+func (a *Agent) enrol(ctx context.Context, e Enrol) error {
+	secret, pin, ok := strings.Cut(strings.TrimSpace(e.Code), ".")
+	if u, err := url.Parse(e.Server); err != nil || u.Scheme != "https" || u.Host == "" || !ok || len(pin) != 43 {
 		return errors.New("to enrol, give --server https://HOST:PORT and --code, the whole code that azekura device add printed")
 	}
-	a.at = agentAt{strings.TrimSuffix(server, "/"), pin}
-	if err := a.makeKey(); err != nil {
+	a.at = agentAt{Server: strings.TrimSuffix(e.Server, "/"), Pin: pin}
+	if err := a.makeKey(e.TPM); err != nil {
 		return err
+	}
+	kind := access.KindFile
+	if a.at.TPM != "" {
+		kind = access.KindTPM
 	}
 	request, err := a.request()
 	if err != nil {
 		return err
 	}
 	var c Certificate
-	if err := a.client(nil).Do(ctx, http.MethodPost, EnrolPath, Enrolment{secret, request}, &c); err != nil {
+	if err := a.client(nil).Do(ctx, http.MethodPost, EnrolPath, Enrolment{secret, request, kind}, &c); err != nil {
 		return fmt.Errorf("enrol this device: %w", err)
 	}
 	return a.keep(c)
 }
 
 // makeKey takes the folder's key, or makes one: in its place whole, or not at all.
-func (a *Agent) makeKey() error {
+func (a *Agent) makeKey(at string) error {
 	path := filepath.Join(a.dir, agentKey)
 	raw, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return err
+	if err == nil {
+		if at == AutoTPM || at == NoTPM || at == "" {
+			at = tpm.Default
 		}
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			return err
-		}
-		a.key = key
-		return slotfile.Replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		return a.readKey(raw, at)
 	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	none := "" // why there is no TPM
+	switch at {
+	case NoTPM, "":
+	case AutoTPM:
+		key, err := tpm.Make(tpm.Default)
+		if err == nil {
+			return a.keepInTPM(path, key)
+		}
+		none = ": " + err.Error()
+	default:
+		key, err := tpm.Make(at)
+		if err != nil {
+			return err
+		}
+		return a.keepInTPM(path, key)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
-	return a.readKey(raw)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	a.key, a.kept = key, inFile+none
+	return slotfile.Replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-func (a *Agent) readKey(raw []byte) error {
+// inFile is where a key is that no TPM has.
+const inFile = "its key is in a file, which whoever reads it can copy"
+
+func (a *Agent) keepInTPM(path string, key *tpm.Key) error {
+	a.hasTPM(key)
+	return slotfile.Replace(path, pem.EncodeToMemory(&pem.Block{Type: tpm.PEM, Bytes: key.DER()}))
+}
+
+func (a *Agent) hasTPM(key *tpm.Key) {
+	a.key, a.at.TPM, a.kept = key, key.At(), "its key is in the TPM "+key.At()
+}
+
+// readKey takes the folder's key; at is the TPM that has it, if one has.
+func (a *Agent) readKey(raw []byte, at string) error {
 	block, _ := pem.Decode(raw)
 	if block == nil {
 		return fmt.Errorf("%s in %s isn't a key; empty the folder and enrol anew", agentKey, a.dir)
+	}
+	if block.Type == tpm.PEM {
+		key, err := tpm.Read(at, block.Bytes)
+		if err != nil {
+			return fmt.Errorf("%s in %s: %w", agentKey, a.dir, err)
+		}
+		a.hasTPM(key)
+		return nil
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	is, ok := key.(*ecdsa.PrivateKey)
 	if err != nil || !ok {
 		return fmt.Errorf("%s in %s isn't a P-256 key; empty the folder and enrol anew", agentKey, a.dir)
 	}
-	a.key = is
+	a.key, a.kept = is, inFile
 	return nil
 }
 
@@ -182,7 +249,7 @@ func (a *Agent) keep(c Certificate) error {
 	if err != nil {
 		return fmt.Errorf("the server's answer isn't a certificate: %w", err)
 	}
-	if key, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || !key.Equal(a.key.Public()) {
+	if !a.certifies(cert) {
 		return errors.New("the server's certificate isn't of this key")
 	}
 	at, err := json.Marshal(a.at)
@@ -199,11 +266,6 @@ func (a *Agent) load(cert []byte) error {
 	if err != nil {
 		return err
 	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return fmt.Errorf("read the agent's folder %s: %w", a.dir, err)
-	}
-	a.cert = pair.Leaf
 	at, err := os.ReadFile(filepath.Join(a.dir, agentFile))
 	if err == nil {
 		err = json.Unmarshal(at, &a.at)
@@ -211,7 +273,23 @@ func (a *Agent) load(cert []byte) error {
 	if err != nil {
 		return fmt.Errorf("read the agent's folder %s: %w", a.dir, err)
 	}
-	return a.readKey(key)
+	if err := a.readKey(key, a.at.TPM); err != nil {
+		return err
+	}
+	block, _ := pem.Decode(cert)
+	if block == nil {
+		return fmt.Errorf("%s in %s isn't a certificate; empty the folder and enrol anew", agentCert, a.dir)
+	}
+	if a.cert, err = x509.ParseCertificate(block.Bytes); err != nil || !a.certifies(a.cert) {
+		return fmt.Errorf("%s in %s isn't a certificate of its key; empty the folder and enrol anew", agentCert, a.dir)
+	}
+	return nil
+}
+
+// certifies tells whether a certificate is of the agent's key.
+func (a *Agent) certifies(cert *x509.Certificate) bool {
+	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
+	return ok && key.Equal(a.key.Public())
 }
 
 // client reaches the server whose key is pinned, and no other.

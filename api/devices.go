@@ -50,6 +50,7 @@ type DeviceAnswer struct {
 type Enrolment struct {
 	Code    string `json:"code" maxLength:"64" doc:"as far as the dot"`
 	Request []byte `json:"request" maxLength:"8192" doc:"a PKCS #10 request, DER, in base64; its key is P-256"`
+	Kind    string `json:"kind,omitempty" enum:"file,tpm" default:"file" doc:"where the key is kept"`
 }
 
 // Renewal asks for an enrolled key's next certificate.
@@ -67,7 +68,7 @@ type Certificate struct {
 // addEnrolment adds what is reached without a certificate.
 func (s *Server) addEnrolment(api huma.API) {
 	post(s, api, EnrolPath, "device-enrol", "Enrol a device's key with a one-time code", false, seenThrough(s, func(ctx context.Context, in *body[Enrolment]) (*body[Certificate], error) {
-		issued, id, err := s.inst.Access.EnrolDevice(ctx, s.inst.Devices, in.Body.Code, in.Body.Request)
+		issued, id, err := s.inst.Access.EnrolDevice(ctx, s.inst.Devices, in.Body.Code, in.Body.Kind, in.Body.Request)
 		return certificateOf(issued, id, err)
 	}))
 	post(s, api, RenewPath, "device-renew", "Renew a device's certificate, for the same key", false, seenThrough(s, func(ctx context.Context, in *body[Renewal]) (*body[Certificate], error) {

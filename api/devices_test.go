@@ -18,6 +18,8 @@ import (
 
 	"azekura/access"
 	"azekura/access/device"
+	"azekura/access/device/tpm"
+	"azekura/access/device/tpm/tpmtest"
 	"azekura/api"
 	"azekura/auditlog"
 	"azekura/internal/installation"
@@ -323,6 +325,11 @@ func TestContainedStaff(t *testing.T) {
 // TestAgent enrols over the network by the server's pin, goes on after it was killed
 // before it kept the certificate, and knows another server from its own.
 func TestAgent(t *testing.T) {
+	t.Run("a file", func(t *testing.T) { agentLives(t, api.NoTPM) })
+	t.Run("a TPM", func(t *testing.T) { agentLives(t, tpmtest.Start(t)) })
+}
+
+func agentLives(t *testing.T, at string) {
 	o, address, _, _ := guarded(t)
 	operator, err := api.Dial(o.inst.Dir)
 	if err != nil {
@@ -334,10 +341,11 @@ func TestAgent(t *testing.T) {
 	}
 	server, dir := "https://"+address, filepath.Join(t.TempDir(), "agent")
 	secret, pin, _ := strings.Cut(added.Code, ".")
-	if _, err := api.OpenAgent(t.Context(), dir, server, secret+"."+strings.Repeat("A", len(pin))); err == nil || !strings.Contains(err.Error(), "isn't the server") {
+	if _, err := api.OpenAgent(t.Context(), dir, api.Enrol{Server: server, Code: secret + "." + strings.Repeat("A", len(pin)), TPM: at}); err == nil || !strings.Contains(err.Error(), "isn't the server") {
 		t.Errorf("another server's pin: %v", err)
 	}
-	a, err := api.OpenAgent(t.Context(), dir, server, added.Code)
+	enrol := api.Enrol{Server: server, Code: added.Code, TPM: at}
+	a, err := api.OpenAgent(t.Context(), dir, enrol)
 	if err != nil || a.Device() != "pc-9" || time.Until(a.Until()) > device.Lasts {
 		t.Fatalf("%v", err)
 	}
@@ -350,16 +358,26 @@ func TestAgent(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "client.pem")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := api.OpenAgent(t.Context(), dir, server, added.Code); err != nil {
+	if _, err := api.OpenAgent(t.Context(), dir, enrol); err != nil {
 		t.Errorf("killed, and run again: %v", err)
 	}
-	if _, err := api.OpenAgent(t.Context(), t.TempDir(), server, added.Code); err == nil {
+	if _, err := api.OpenAgent(t.Context(), t.TempDir(), enrol); err == nil {
 		t.Error("a second PC enrolled with the same code")
 	}
-	if keys := o.inst.Access.Keys("pc-9"); len(keys) != 1 || !keys[0].Copyable() {
+	kind := access.KindFile
+	if at != api.NoTPM {
+		kind = access.KindTPM
+		copiedBeside(t, dir)
+	}
+	if keys := o.inst.Access.Keys("pc-9"); len(keys) != 1 || keys[0].Kind != kind || keys[0].Copyable() != (at == api.NoTPM) {
 		t.Errorf("%+v", keys)
 	}
-	if _, err := api.OpenAgent(t.Context(), dir, "", ""); err != nil {
+	for _, e := range insttest.Events(t, o.inst) {
+		if strings.Contains(string(e.Detail), `"certificate"`) && e.Device == "pc-9" && !strings.Contains(string(e.Detail), `"kind":"`+kind+`"`) {
+			t.Errorf("event %d doesn't say how the key is kept", e.Index)
+		}
+	}
+	if _, err := api.OpenAgent(t.Context(), dir, api.Enrol{}); err != nil {
 		t.Errorf("taken up again: %v", err)
 	}
 	_, o.token = insttest.Session(t, o.inst, "s-1", "caseworker", "pc-9")
@@ -377,5 +395,41 @@ func TestAgent(t *testing.T) {
 	}
 	if err := c.Do(t.Context(), http.MethodPost, "/v1/read", api.ReadRequest{Whom: api.Whom{Ref: o.people[0].Ref}, Reason: why, Fields: []string{"name"}}, &got); err == nil {
 		t.Error("a revoked PC reads")
+	}
+}
+
+// copiedBeside: the folder of an agent whose key is in a TPM is of no use at another PC.
+func copiedBeside(t *testing.T, dir string) {
+	t.Helper()
+	copied := filepath.Join(t.TempDir(), "agent")
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(copied, "agent.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at map[string]string
+	if err := json.Unmarshal(raw, &at); err != nil {
+		t.Fatal(err)
+	}
+	at["tpm"] = tpmtest.Start(t)
+	if raw, err = json.Marshal(at); err == nil {
+		err = os.WriteFile(path, raw, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := api.DialDevice(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got api.ReadAnswer
+	if err := c.Do(t.Context(), http.MethodPost, "/v1/read", api.ReadRequest{}, &got); err == nil || !strings.Contains(err.Error(), tpm.ErrOther.Error()) {
+		t.Errorf("a copy of the folder beside another TPM: %v", err)
+	}
+	if key, err := os.ReadFile(filepath.Join(copied, "key.pem")); err != nil || !strings.HasPrefix(string(key), "-----BEGIN "+tpm.PEM+"-----") {
+		t.Errorf("key.pem isn't a TPM's: %v", err)
 	}
 }

@@ -53,6 +53,8 @@ func keysOf(keys []access.DeviceKey) string {
 	text := "key " + k.Print[:12]
 	if k.Copyable() {
 		text += ", in a file, copyable"
+	} else {
+		text += ", in a TPM by its agent's word"
 	}
 	if k.Revoked != nil {
 		return text + ", revoked " + k.Revoked.Format(time.RFC3339)
@@ -103,7 +105,8 @@ once and for good. The device comes back with a new key alone (azekura device co
 }
 
 func (a *app) deviceAgentCommand() *cobra.Command {
-	var server, code, keep string
+	var e api.Enrol
+	var keep string
 	var once bool
 	cmd := &cobra.Command{
 		Use:   "agent --keep FOLDER [--server URL --code CODE]",
@@ -112,19 +115,24 @@ func (a *app) deviceAgentCommand() *cobra.Command {
 renew its certificate at half of its life, until ended. Give --server and --code the
 first time; killed at any moment and run again, it goes on.
 
-FOLDER then holds key.pem and client.pem. The key is a file: whoever reads it can copy
-it, and every list says so. For a browser:
+FOLDER then holds key.pem and client.pem. Where the PC has a TPM 2.0 that the agent may
+open, the TPM makes the key, and key.pem is of use at this PC alone; else the key itself
+is in key.pem: whoever reads that can copy it, and every list says so. --tpm off asks
+for that, --tpm PATH for a certain TPM.
+
+AZEKURA_DEVICE=FOLDER has this command line's own staff-side commands come from this
+PC, over the network. For a browser, a key in a file:
   openssl pkcs12 -export -inkey key.pem -in client.pem -out pc.p12
-and import pc.p12 there. AZEKURA_DEVICE=FOLDER has this command line's own staff-side
-commands come from this PC, over the network.`,
+and import pc.p12 there. A browser uses a TPM's key by way of PKCS #11 (tpm2-pkcs11),
+which this agent doesn't set up.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			agent, err := api.OpenAgent(cmd.Context(), keep, server, code)
+			agent, err := api.OpenAgent(cmd.Context(), keep, e)
 			if err != nil {
 				return err
 			}
 			for {
-				fmt.Fprintf(cmd.OutOrStdout(), "device %s: certificate until %s in %s\n", agent.Device(), agent.Until().Format(time.RFC3339), keep)
+				fmt.Fprintf(cmd.OutOrStdout(), "device %s: certificate until %s in %s; %s\n", agent.Device(), agent.Until().Format(time.RFC3339), keep, agent.Kept())
 				if once {
 					return nil
 				}
@@ -135,8 +143,9 @@ commands come from this PC, over the network.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&server, "server", "", "the server's https:// address")
-	f.StringVar(&code, "code", "", "the one-time code of this device")
+	f.StringVar(&e.Server, "server", "", "the server's https:// address")
+	f.StringVar(&e.Code, "code", "", "the one-time code of this device")
+	f.StringVar(&e.TPM, "tpm", api.AutoTPM, "where the key is made: auto (the PC's TPM if there is one), off (a file), or a TPM's path")
 	f.StringVar(&keep, "keep", "", "the folder for the key and the certificate")
 	f.BoolVar(&once, "once", false, "end once the certificate is there, or renewed where that is due")
 	_ = cmd.MarkFlagRequired("keep") // fails only for a flag that isn't there

@@ -51,6 +51,6 @@ func (i *Installation) EnrolDevice(ctx context.Context, id string) (tls.Certific
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	issued, _, err := i.Access.EnrolDevice(ctx, i.Devices, code, request)
+	issued, _, err := i.Access.EnrolDevice(ctx, i.Devices, code, access.KindFile, request)
 	return tls.Certificate{Certificate: [][]byte{issued.DER}, PrivateKey: key}, err
 }

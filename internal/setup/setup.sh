@@ -38,6 +38,7 @@ program chromium chromium      # the sign-in's pages, with a virtual authenticat
 program node nodejs
 program npm npm
 program pdftotext poppler-utils poppler-data # what the leak scan reads PDFs with
+program swtpm swtpm            # a TPM, for devices' keys
 program zip zip                # locked archives, as people make them
 program 7z p7zip-full
 [ -e /usr/lib/python3/dist-packages/xlwt ] || missing+=(python3-xlwt) # writes old workbooks

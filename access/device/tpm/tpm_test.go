@@ -1,0 +1,65 @@
+package tpm_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"azekura/access/device/tpm"
+	"azekura/access/device/tpm/tpmtest"
+)
+
+// TestKey: a key signs by its own TPM, again after it is read from its file, and by no
+// other TPM.
+func TestKey(t *testing.T) {
+	mine, other := tpmtest.Start(t), tpmtest.Start(t)
+	made, err := tpm.Make(mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte("what is signed"))
+	public, ok := made.Public().(*ecdsa.PublicKey)
+	if !ok {
+		t.Fatalf("a key of %T", made.Public())
+	}
+	again, err := tpm.Read(mine, made.DER())
+	if err != nil || !public.Equal(again.Public()) || !bytes.Equal(again.DER(), made.DER()) {
+		t.Fatalf("read again: %v", err)
+	}
+	for range 5 { // a TPM holds three keys at a time: none may stay behind
+		for _, k := range []*tpm.Key{made, again} {
+			signature, err := k.Sign(rand.Reader, digest[:], crypto.SHA256)
+			if err != nil || !ecdsa.VerifyASN1(public, digest[:], signature) {
+				t.Fatalf("it doesn't sign: %v", err)
+			}
+		}
+	}
+	elsewhere, err := tpm.Read(other, made.DER())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := elsewhere.Sign(rand.Reader, digest[:], crypto.SHA256); !errors.Is(err, tpm.ErrOther) {
+		t.Errorf("at another TPM: %v", err)
+	}
+	second, err := tpm.Make(mine)
+	if err != nil || public.Equal(second.Public()) {
+		t.Errorf("two keys are one: %v", err)
+	}
+}
+
+// TestNoTPM: a path at which there is none, and a file that is no key, are told.
+func TestNoTPM(t *testing.T) {
+	if _, err := tpm.Make(filepath.Join(t.TempDir(), "tpmrm0")); err == nil {
+		t.Error("a TPM out of nowhere")
+	}
+	for _, der := range [][]byte{nil, {0x30, 0}, bytes.Repeat([]byte{0x30, 0x80}, 50)} {
+		if _, err := tpm.Read(tpm.Default, der); err == nil {
+			t.Errorf("%x is read as a key", der)
+		}
+	}
+}
