@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"azekura/population"
@@ -57,6 +58,28 @@ func TestClassify(t *testing.T) {
 	})
 	if quick < 6000 {
 		t.Errorf("only %d cells went the quick way", quick)
+	}
+}
+
+// TestCountDigits: eight bytes at a time count as one by one do.
+func TestCountDigits(t *testing.T) {
+	pieces := []string{"山", "0", "9", "/", ":", "０", "９", "；", "／", "ｱ", "Ａ", "\xEF", "\xEF\xBC", "\xBC\x90", "\x90", "\xAF", "\xB5", "12345678", "\uE000"}
+	most := 0
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 16).Draw(t, "pieces"), "")
+		want := 0
+		for i := range len(text) {
+			if text[i]-'0' <= 9 || len(text)-i >= 3 && text[i:i+2] == "\xEF\xBC" && text[i+2]-0x90 <= 9 {
+				want++
+			}
+		}
+		if got := countDigits([]byte(text)); got != want {
+			t.Fatalf("%q has %d digits, not %d", text, want, got)
+		}
+		most = max(most, want)
+	})
+	if most < 8 {
+		t.Errorf("no text had more than %d digits", most)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestKatakanaAlone: what it says yes to is folded alike as kana and as a name.
+// TestKatakanaAlone: what is katakana alone is folded alike as kana and as a name.
 func TestKatakanaAlone(t *testing.T) {
 	pieces := []string{"ア", "ァ", "ヶ", "ッ", "ヴ", "ー", "・", "ヽ", "ヿ", "゠", " ", "　", "ャ", "あ", "ん", "゛", "ゝ", "ｱ", "ﾞ", "山", "-", "a", "\u3099"}
 	alone := 0
@@ -17,7 +17,8 @@ func TestKatakanaAlone(t *testing.T) {
 		for _, p := range rapid.SliceOfN(rapid.SampledFrom(pieces), 1, 8).Draw(t, "pieces") {
 			text += p
 		}
-		if !katakanaAlone([]byte(text)) {
+		c := cell{text: []byte(text)}
+		if c.classify(new([]byte)); !c.katakana {
 			return
 		}
 		alone++

@@ -260,7 +260,7 @@ func (m *matcher) nameToken(i, n, next int32, c, then *cell, days []normal.Day, 
 		if then != nil {
 			m.form = normal.AppendKana(m.form, str(then.text))
 		}
-		if then == nil && c.looseTo == 0 && katakanaAlone(c.text) {
+		if then == nil && c.looseTo == 0 && c.katakana {
 			c.looseFrom = int32(len(m.names)) // as a name it is the same
 			m.names = append(m.names, m.form...)
 			c.looseTo = int32(len(m.names))

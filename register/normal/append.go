@@ -1,6 +1,9 @@
 package normal
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // AppendName appends Name(s) to dst, without a string in between: what a scan of
 // many gigabytes needs of the same rules.
@@ -38,6 +41,17 @@ func AppendLoose(dst []byte, folded []byte) []byte {
 }
 
 func appendFold(dst []byte, s string, m mode) []byte {
+	if n := unchanged(s); n > 0 { // a surname, a blank and a given name
+		given := s[n:]
+		if strings.HasPrefix(given, "\u3000") {
+			given = given[len("\u3000"):]
+		} else if strings.HasPrefix(given, " ") {
+			given = given[1:]
+		}
+		if unchanged(given) == len(given) {
+			return append(append(dst, s[:n]...), given...)
+		}
+	}
 	if folded(s) {
 		return append(dst, s...)
 	}

@@ -49,6 +49,9 @@ func AppendDays(dst []Day, s string) []Day {
 	if y, m, d, ok := plainDate(s); ok {
 		return appendDay(dst, DayOf(y, m, d))
 	}
+	if s[0] >= 0xE4 && s[0] <= 0xE9 && !beginsDate(s[:3]) { // an address
+		return dst
+	}
 	var buf [maxDate]byte
 	t := simple(buf[:0], s)
 	if len(t) == 0 {
@@ -78,6 +81,15 @@ func plainDate(s string) (y, m, d int, ok bool) {
 	}
 	y = int(n[0])*1000 + int(n[1])*100 + int(n[2])*10 + int(n[3])
 	return y, int(n[4])*10 + int(n[5]), int(n[6])*10 + int(n[7]), y >= 100
+}
+
+// beginsDate says whether simple may go on from a kanji.
+func beginsDate(kanji string) bool {
+	switch kanji {
+	case "明", "大", "昭", "平", "令", "治", "正", "和", "成", "元", "年", "月", "日", "一", "二", "三", "四", "五", "六", "七", "八", "九", "十":
+		return true
+	}
+	return false
 }
 
 func appendDay(dst []Day, d Day) []Day {

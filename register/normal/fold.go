@@ -119,27 +119,30 @@ func lastRune(out []byte) rune {
 }
 
 // unchanged is how many bytes at the head of s no rule changes: what most names are
-// made of, kanji of one drawing and large katakana.
+// made of.
 func unchanged(s string) (n int) {
-	for n+2 < len(s) {
-		switch lead := s[n]; {
-		case lead >= 0xE4 && lead <= 0xE9: // U+4000 to U+9FFF; what lies below U+4E00 is in no table
-			r := rune(lead&0x0F)<<12 | rune(s[n+1]&0x3F)<<6 | rune(s[n+2]&0x3F)
-			if s[n+1]&0xC0 != 0x80 || s[n+2]&0xC0 != 0x80 || r < 0x4E00 || inTables[r/64]&(1<<(r%64)) != 0 {
-				return n
-			}
-		case lead == 0xE3 && (s[n+1] == 0x82 || s[n+1] == 0x83):
-			r := rune(0x3000) | rune(s[n+1]&0x3F)<<6 | rune(s[n+2]&0x3F)
-			if s[n+2]&0xC0 != 0x80 || r < 0x30A1 || r > 0x30F6 || largeKana[r-0x30A1]+0x60 != r {
-				return n
-			}
-		default:
-			return n
+	for n+3 <= len(s) {
+		w := uint32(s[n]) | uint32(s[n+1])<<8 | uint32(s[n+2])<<16
+		r := w&0x0F<<12 | w>>8&0x3F<<6 | w>>16&0x3F
+		if w&0xC0C0F0 != 0x8080E0 || stays[r>>6]>>(r&63)&1 == 0 {
+			break
 		}
 		n += 3
 	}
 	return n
 }
+
+// stays has a bit for each character that no rule changes, whatever stands around it:
+// kanji of one drawing and large katakana.
+var stays = func() (bits [0x10000 / 64]uint64) {
+	for r := rune(0x30A1); r <= 0x9FFF; r++ {
+		kanji := r >= 0x4E00 && inTables[r/64]&(1<<(r%64)) == 0
+		if kanji || r <= 0x30F6 && largeKana[r-0x30A1]+0x60 == r {
+			bits[r/64] |= 1 << (r % 64)
+		}
+	}
+	return bits
+}()
 
 func longOrHyphen(prev rune) rune {
 	if isKana(prev) {

@@ -34,6 +34,24 @@ func TestDays(t *testing.T) {
 	}
 }
 
+// TestKanjiThatBeginDates: what isn't named as the beginning of a date begins none.
+func TestKanjiThatBeginDates(t *testing.T) {
+	dates := 0
+	for r := rune(0x4000); r <= 0x9FFF; r++ {
+		for _, rest := range []string{"1年2月3日", "和5年6月7日", "年1月2日", "1-2-3", "1950/1/2", "十年十月十日"} {
+			s := string(r) + rest
+			if days := len(AppendDays(nil, s)); days == 0 && len(simple(nil, s)) > 0 && !beginsDate(s[:3]) {
+				t.Errorf("%q isn't looked at as a date", s)
+			} else if dates += days; days > 0 && !beginsDate(s[:3]) {
+				t.Errorf("%q is a date, and its first character isn't named", s)
+			}
+		}
+	}
+	if dates < 10 {
+		t.Errorf("only %d dates", dates)
+	}
+}
+
 // Every form that a day can be written in must be read as that day.
 func TestDaysRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
