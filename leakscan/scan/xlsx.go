@@ -76,6 +76,11 @@ func (w *work) workbook(in *input, z *zip.Reader) error {
 
 // each calls f with each tag and text of a part; one that isn't there has none.
 func (b *workbook) each(name string, f func(t token) error) error {
+	return b.eachBut(name, func(*xmlScanner) bool { return false }, f)
+}
+
+// eachBut is each, but for what usual takes from the scanner by itself.
+func (b *workbook) eachBut(name string, usual func(x *xmlScanner) bool, f func(t token) error) error {
 	part := b.parts[name]
 	if part == nil {
 		return nil
@@ -90,6 +95,9 @@ func (b *workbook) each(name string, f func(t token) error) error {
 	defer r.Close()
 	x := newXMLScanner(&counter{r: r, w: b.w})
 	for {
+		if usual(x) {
+			continue
+		}
 		t, err := x.next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -209,7 +217,19 @@ func (b *workbook) readShared() error {
 	s := &b.strings
 	reading, inText := false, false
 	var readings []byte
-	return b.each("xl/sharedStrings.xml", func(t token) error {
+	usual := func(x *xmlScanner) bool {
+		if reading || len(s.bytes) > mostSharedBytes || len(s.ends) > mostSharedBytes/8 {
+			return false
+		}
+		_, text, ok := x.leaf("<si>", "<t>", "</t></si>")
+		if ok {
+			inText, readings = false, readings[:0]
+			s.bytes = appendText(s.bytes, token{text: text})
+			s.ends = append(s.ends, len(s.bytes), len(s.bytes))
+		}
+		return ok
+	}
+	return b.eachBut("xl/sharedStrings.xml", usual, func(t token) error {
 		if t.tag == nil {
 			switch {
 			case !inText:
@@ -268,7 +288,7 @@ func (b *workbook) sheet(s sheetPart) error {
 	}
 	entry.To = int64(min(part.CompressedSize64, 1<<62))
 	f := &sheetFeeder{b: b, m: b.w.matcher(1)}
-	err := b.each(s.part, f.token)
+	err := b.eachBut(s.part, f.usual, f.token)
 	f.flush()
 	f.m.run()
 	f.m.take(&p)
@@ -326,6 +346,21 @@ func (f *sheetFeeder) token(t token) error {
 		f.reading = opens && !closes
 	}
 	return nil
+}
+
+// usual takes a cell as nearly all programs write it, with a value and nothing else.
+func (f *sheetFeeder) usual(x *xmlScanner) bool {
+	if f.reading {
+		return false
+	}
+	tag, value, ok := x.leaf("<c ", "<v>", "</v></c>")
+	if ok {
+		f.inValue = false
+		f.cell(token{tag: tag})
+		f.value = appendText(f.value, token{text: value})
+		f.keep()
+	}
+	return ok
 }
 
 func (f *sheetFeeder) begin(t token) {

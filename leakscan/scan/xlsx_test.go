@@ -69,18 +69,23 @@ func days1904(iso string) int {
 }
 
 // FuzzXML: whatever the bytes and however they come, the scanner ends, and gives the
-// same as when they come at once.
+// same as when they come at once, and as when it takes whole elements.
 func FuzzXML(f *testing.F) {
 	f.Add([]byte(`<a b="c>d">x&amp;y<!-- > --><c/><![CDATA[<]]></a>`))
 	f.Add([]byte(`<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>`))
 	f.Add([]byte("<" + strings.Repeat("a", 70<<10)))
 	f.Add([]byte("a<![CDATA"))
+	f.Add([]byte(`<a b="1"><v>x&lt;y</v></a><a b="c>d"><v>2</v></a><a b="3" /><a b="4"><v></v></a><a b="5"><v>6<!-- --></v></a><v><a b="7"><v>8</v></a><a b="9><v>1</v></a>"><v>2</v></a>`))
 	f.Add([]byte("a<b>after the last tag"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		whole, err := scan.XMLTokens(strings.NewReader(string(raw)))
-		slowly, slowErr := scan.XMLTokens(iotest.OneByteReader(strings.NewReader(string(raw))))
+		whole, err := scan.XMLTokens(strings.NewReader(string(raw)), false)
+		slowly, slowErr := scan.XMLTokens(iotest.OneByteReader(strings.NewReader(string(raw))), false)
 		if len(raw) < 100_000 && (whole != slowly || (err == nil) != (slowErr == nil)) {
 			t.Errorf("%q: %q, %v at once; %q, %v byte by byte", raw, whole, err, slowly, slowErr)
+		}
+		leaves, leavesErr := scan.XMLTokens(strings.NewReader(string(raw)), true)
+		if whole != leaves || (err == nil) != (leavesErr == nil) {
+			t.Errorf("%q: %q, %v token by token; %q, %v by leaves", raw, whole, err, leaves, leavesErr)
 		}
 	})
 }
