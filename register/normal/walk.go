@@ -194,7 +194,7 @@ func (t *townTable) prefectureEnds(s string) int {
 			return -1
 		}
 		r := rune(s[i]&0x0F)<<12 | rune(s[i+1]&0x3F)<<6 | rune(s[i+2]&0x3F)
-		if to := t.plain[r]; to != isNumeral && rune(to) != r {
+		if to := t.plain[r]; to != isNumeral && rune(to) != r && (to == 0 || foldRune(r, 0) != r) { // 大阪 is 大坂 only later
 			return -1
 		}
 	}
