@@ -64,6 +64,7 @@ type Gate struct {
 
 	canaries canary.Marks
 	policies *policy.InForce
+	typed    typed
 }
 
 // New puts the gate before a register.
@@ -256,6 +257,9 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who
 		if err != nil {
 			return person{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
+		if g.typed.near(event.Staff, form, g.log.Now()) {
+			event.Detail = []byte(`{"near":true}`)
+		}
 		found, err := g.store.Find(ctx, form, 2)
 		if err != nil {
 			return person{}, err
@@ -302,7 +306,11 @@ func (g *Gate) exists(ctx context.Context, event auditlog.Event, p *register.Sea
 
 func (g *Gate) miss(ctx context.Context, event auditlog.Event, by string) error {
 	event.Action, event.Outcome = auditlog.Search, "none"
-	event.Detail = []byte(`{"by":"` + by + `"}`)
+	near := ""
+	if event.Detail != nil { // one's mark
+		near = `,"near":true`
+	}
+	event.Detail = []byte(`{"by":"` + by + `"` + near + `}`)
 	if _, err := g.log.RecordOne(ctx, event); err != nil {
 		return err
 	}

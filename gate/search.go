@@ -59,9 +59,17 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	if err != nil {
 		return nil, err
 	}
+	marks := ""
+	if g.typed.near(event.Staff, form, g.log.Now()) {
+		marks = `,"near":true`
+	}
 	if birth != "" && len(ids) <= MaxCandidates {
-		if ids, err = g.born(ctx, s, event, on.under, r.By, ids, found, birth); err != nil {
+		var former bool
+		if ids, former, err = g.born(ctx, s, event, on.under, form, ids, found, birth); err != nil {
 			return nil, err
+		}
+		if former {
+			marks += `,"former":true`
 		}
 	}
 	events := []auditlog.Event{event}
@@ -73,7 +81,7 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 		}
 	}
 	events[0].Outcome = outcome(len(ids))
-	events[0].Detail = fmt.Appendf(nil, `{"by":"%s","candidates":%d}`, r.By, len(shown)-1)
+	events[0].Detail = fmt.Appendf(nil, `{"by":"%s","candidates":%d%s}`, r.By, len(shown)-1, marks)
 	receipts, err := g.log.Record(ctx, auditlog.Entry{Events: events})
 	if err != nil {
 		return nil, err
@@ -117,9 +125,10 @@ func (g *Gate) question(r SearchRequest) (form value.Form, birth string, err err
 
 // born keeps whom the index found and who was born then. That somebody's birth is
 // compared is an event that names them: it tells the asker nothing, and it is how the
-// log sees who counts through refs.
-func (g *Gate) born(ctx context.Context, s access.Session, search auditlog.Event, under *policy.Text, by value.Kind, ids []uuid.UUID, found map[uuid.UUID]*register.Sealed, birth string) (meant []uuid.UUID, err error) {
-	search.Outcome, search.Detail = "asked", fmt.Appendf(nil, `{"by":"%s"}`, by)
+// log sees who counts through refs. former tells that one of them had the number that
+// was asked for, and has another now.
+func (g *Gate) born(ctx context.Context, s access.Session, search auditlog.Event, under *policy.Text, form value.Form, ids []uuid.UUID, found map[uuid.UUID]*register.Sealed, birth string) (meant []uuid.UUID, former bool, err error) {
+	search.Outcome, search.Detail = "asked", fmt.Appendf(nil, `{"by":"%s"}`, form.Kind)
 	var events []auditlog.Event
 	var named []*register.Sealed
 	for _, id := range ids {
@@ -134,34 +143,42 @@ func (g *Gate) born(ctx context.Context, s access.Session, search auditlog.Event
 	}
 	receipts, err := g.log.Record(ctx, auditlog.Entry{Events: events})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := g.still(s, search, under); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for i, p := range named {
-		yes, err := g.isBorn(ctx, receipts[i], p, birth)
+		yes, err := g.has(ctx, receipts[i], p, field.Birth, birth) // who has no birth is found by a check
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if yes {
 			meant = append(meant, p.Key.ID)
 		}
+		if yes && form.Kind == value.KindNumber {
+			now, err := g.has(ctx, receipts[i], p, field.Number, form.Text)
+			if err != nil {
+				return nil, false, err
+			}
+			former = former || !now
+		}
 	}
-	return meant, nil
+	return meant, former, nil
 }
 
-func (g *Gate) isBorn(ctx context.Context, receipt auditlog.Receipt, p *register.Sealed, birth string) (yes bool, err error) {
-	set := p.At(field.Birth, p.Latest())
+// has tells whether a field is a text now.
+func (g *Gate) has(ctx context.Context, receipt auditlog.Receipt, p *register.Sealed, f field.Field, text string) (yes bool, err error) {
+	set := p.At(f, p.Latest())
 	if set == 0 {
-		return false, nil // who has no birth is found by a check
+		return false, nil
 	}
-	sealed, err := p.Envelope(field.Birth, set)
+	sealed, err := p.Envelope(f, set)
 	if err != nil {
 		return false, err
 	}
 	err = g.withKey(ctx, p.Key, func(key keyring.DataKey) (err error) {
-		yes, err = g.opener.Is(receipt, key, []opening.Value{{Field: field.Birth, Version: set, Sealed: sealed}}, birth)
+		yes, err = g.opener.Is(receipt, key, []opening.Value{{Field: f, Version: set, Sealed: sealed}}, text)
 		return err
 	})
 	return yes, err

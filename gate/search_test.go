@@ -185,3 +185,86 @@ func TestCheck(t *testing.T) {
 		}
 	})
 }
+
+// TestCountingThrough: who counts through refs or numbers, searching or reading, is marked,
+// heard of and asked for a touch; who names others isn't.
+func TestCountingThrough(t *testing.T) {
+	withHanako(t, func(t *testing.T, r *room) {
+		from := r.size()
+		search := func(by value.Kind, text string) error {
+			_, err := r.Gate.Search(t.Context(), r.s, gate.SearchRequest{Why: why, By: by, First: text, Second: "1950-04-12"})
+			return err
+		}
+		for _, ref := range []string{"Q-10", "Q-20", "R-11", "Q-10"} { // far apart, of another kind, the same
+			if err := search(value.KindRef, ref); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := r.marked(t, from, "near"); n != 0 {
+			t.Fatalf("%d marked that are no neighbours", n)
+		}
+		for n := range 5 {
+			if err := search(value.KindNumber, fmt.Sprint(5550000000+n*2)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := r.Gate.Read(t.Context(), r.s, gate.ReadRequest{Who: gate.Who{Ref: fmt.Sprint("Q-", 101+n)}, Why: why, Fields: field.SetOf(field.Name)})
+			if err == nil {
+				t.Fatal("a made-up ref is read")
+			}
+		}
+		if n := r.marked(t, from, "near"); n != 8 { // of two rows of five, all but the first
+			t.Fatalf("%d of 8 neighbours are marked", n)
+		}
+		if err := errors.Join(search(value.KindNumber, "5550000009"), search(value.KindNumber, "5550000010")); err != nil {
+			t.Fatal(err)
+		}
+		var signs, touches int
+		for _, e := range r.since(t, from) {
+			signs += strings.Count(string(e.Detail), `"number-sequence"`)
+			touches += strings.Count(string(e.Detail), `"step_up":true`)
+		}
+		if signs != 1 || touches != 1 {
+			t.Errorf("%d alarms and %d demands for a touch", signs, touches)
+		}
+	})
+}
+
+// TestRetiredNumber: that a search was by a number that its participant has no more is
+// an alarm; they are found all the same.
+func TestRetiredNumber(t *testing.T) {
+	withHanako(t, func(t *testing.T, r *room) {
+		search := func(number string) {
+			t.Helper()
+			found, err := r.Gate.Search(t.Context(), r.s, gate.SearchRequest{Why: why, By: value.KindNumber, First: number, Second: "1950-04-12"})
+			if err != nil || len(found) != 1 {
+				t.Fatalf("%d found: %v", len(found), err)
+			}
+		}
+		from := r.size()
+		search("1234567890")
+		if _, err := r.change(t, gate.Who{Ref: "H-1"}, map[field.Field]string{field.Number: "9876543210"}); err != nil {
+			t.Fatal(err)
+		}
+		search("9876543210")
+		if n := r.marked(t, from, "former"); n != 0 {
+			t.Fatalf("%d current numbers are taken for former ones", n)
+		}
+		search("1234567890")
+		alarms := 0
+		for _, e := range r.since(t, from) {
+			alarms += strings.Count(string(e.Detail), `"retired-number"`)
+		}
+		if n := r.marked(t, from, "former"); n != 1 || alarms != 1 {
+			t.Errorf("%d marked, %d alarms", n, alarms)
+		}
+	})
+}
+
+// marked counts the events since one that bear a mark.
+func (r *room) marked(t *testing.T, from int64, mark string) (n int) {
+	t.Helper()
+	for _, e := range r.since(t, from) {
+		n += strings.Count(string(e.Detail), `"`+mark+`":true`)
+	}
+	return n
+}

@@ -36,6 +36,8 @@ type Rule struct {
 	Outcomes []string `json:"outcomes,omitempty"`
 	Canary   bool     `json:"canary,omitempty"`
 	Outside  *Hours   `json:"outside,omitempty"`
+	Mark     string   `json:"mark,omitempty"`  // near or former: what the gate says of the number that was named
+	Novel    bool     `json:"novel,omitempty"` // of a read: its office never opened that field for that purpose
 	Distinct bool     `json:"distinct,omitempty"`
 	Count    int      `json:"count"`
 	Within   int64    `json:"within"` // seconds
@@ -86,12 +88,18 @@ var heldAgainstWork = []string{"no-case", "touch-not-given", "misses", "misses-o
 // ofAddresses are rules that ask who roams for one touch, and end a session that two use.
 var ofAddresses = []string{"key-moved", "key-at-two-addresses"}
 
+// quiet are rules that write an alarm and do nothing else, so honest work isn't hurt by
+// them; and one that asks for a touch once a staff member names ten neighbours within an
+// hour. Odd hours aren't among them: which they are is each agency's own, and its
+// policies refuse by them.
+var quiet = []string{"new-to-the-office", "retired-number", "number-sequence"}
+
 // InForce are those of them that an installation goes by: the ones of canaries, those
-// that were held against honest work, and those of keys' addresses. Those of budgets and wrong answers haven't been;
-// the cases limit wrong answers themselves.
+// that were held against honest work, those of keys' addresses, and the quiet ones. Those of budgets and wrong answers
+// haven't been held against it; the cases limit wrong answers themselves.
 func InForce() []Rule {
 	return slices.DeleteFunc(Shipped(), func(r Rule) bool {
-		return !r.Canary && !slices.Contains(heldAgainstWork, r.Name) && !slices.Contains(ofAddresses, r.Name)
+		return !r.Canary && !slices.Contains(heldAgainstWork, r.Name) && !slices.Contains(ofAddresses, r.Name) && !slices.Contains(quiet, r.Name)
 	})
 }
 
@@ -164,6 +172,12 @@ func (r *Rule) check() error {
 	if slices.Contains(r.Actions, auditlog.Alarm.String()) && (len(r.Outcomes) == 0 || !all(r.Outcomes, known)) {
 		return fmt.Errorf("of alarms it can count these outcomes: %v", addressed)
 	}
+	if !slices.Contains([]string{"", "near", "former"}, r.Mark) {
+		return errors.New("its mark is near or former")
+	}
+	if r.Novel && !slices.Equal(r.Actions, []string{auditlog.Read.String()}) {
+		return errors.New("what is new to an office is a read")
+	}
 	if h := r.Outside; h != nil && (h.From < 0 || h.To > 24 || h.From >= h.To || h.UTCOffset < -12 || h.UTCOffset > 14) {
 		return errors.New("its hours are from 0 to 24, in order, at an offset of -12 to 14 hours")
 	}
@@ -177,5 +191,6 @@ func all(list []string, is func(string) bool) bool {
 // counts tells whether an event is one that the rule counts.
 func (r *Rule) counts(e *auditlog.Event, canary bool) bool {
 	return e.Session != 0 && (!r.Canary || canary) && slices.Contains(r.Actions, e.Action.String()) &&
-		(len(r.Outcomes) == 0 || slices.Contains(r.Outcomes, e.Outcome)) && (r.Outside == nil || r.Outside.outside(e.Time))
+		(len(r.Outcomes) == 0 || slices.Contains(r.Outcomes, e.Outcome)) && (r.Outside == nil || r.Outside.outside(e.Time)) &&
+		(r.Mark == "" || bytes.Contains(e.Detail, []byte(`"`+r.Mark+`":true`)))
 }

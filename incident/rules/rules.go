@@ -20,7 +20,8 @@
 // for a touch before every opening: nobody can stop an office by planting signs.
 //
 // It sees what the log holds, so neither what a search was for nor which number
-// was typed: enumeration shows by its misses, and by the canaries that searches name.
+// was typed: enumeration shows by its misses, by the canaries that searches name, and
+// by the gate's marks on numbers next to each other.
 package rules
 
 import (
@@ -35,6 +36,7 @@ import (
 
 	"azekura/access"
 	"azekura/auditlog"
+	"azekura/register/field"
 )
 
 // maxSubjects bounds what is remembered of one rule. Past it, the subjects that
@@ -66,7 +68,17 @@ type state struct {
 	Seen    map[subject]seen
 	Offices map[string]string  // of staff
 	Touched map[string][]touch // canaries touched, by office, in the last hour
+	Habits  map[string]habit   // what offices read
 }
+
+// habit is what an office read.
+type habit struct {
+	Reads int64
+	What  map[string]bool // purpose and field
+}
+
+// settled is how many reads of an office tell what it reads.
+const settled = 500
 
 // touch is a sign of canaries at a device.
 type touch struct {
@@ -86,7 +98,7 @@ func New(list []Rule, canary func(auditlog.ID) bool) *Watch {
 }
 
 func newState(of [sha256.Size]byte) state {
-	return state{Rules: of, Seen: map[subject]seen{}, Offices: map[string]string{}, Touched: map[string][]touch{}}
+	return state{Rules: of, Seen: map[subject]seen{}, Offices: map[string]string{}, Touched: map[string][]touch{}, Habits: map[string]habit{}}
 }
 
 // Name is the judge's.
@@ -155,7 +167,7 @@ func (w *Watch) Judge(events []auditlog.Event) auditlog.Verdict {
 		canary, touched := w.isCanary(e), false
 		for n := range w.rules {
 			r := &w.rules[n]
-			if !r.counts(e, canary) {
+			if !r.counts(e, canary) || r.Novel && !w.novel(e) {
 				continue
 			}
 			key := r.subject(e)
@@ -250,14 +262,53 @@ func (w *Watch) Note(e *auditlog.Event) {
 		return
 	}
 	canary := w.isCanary(e)
+	defer w.learn(e)
 	for n := range w.rules {
-		if r := &w.rules[n]; r.counts(e, canary) {
+		if r := &w.rules[n]; r.counts(e, canary) && (!r.Novel || w.novel(e)) {
 			key := r.subject(e)
 			next, _ := r.next(w.state.Seen[key], e)
 			next.Fired = w.state.Seen[key].Fired // the alarm says when
 			w.set(key, next)
 		}
 	}
+}
+
+func readFor(e *auditlog.Event, f field.Field) string { return e.Purpose + " " + f.String() }
+
+// novel tells whether a read is of a field that its office, whose habits are known,
+// never read for that purpose.
+func (w *Watch) novel(e *auditlog.Event) bool {
+	h := w.state.Habits[w.state.Offices[e.Staff]]
+	return e.Action == auditlog.Read && h.Reads >= settled && slices.ContainsFunc(e.Fields, func(f auditlog.FieldVersion) bool { return !h.What[readFor(e, f.Field)] })
+}
+
+// learn adds a read to its office's habits.
+func (w *Watch) learn(e *auditlog.Event) {
+	office := w.state.Offices[e.Staff]
+	if e.Action != auditlog.Read || office == "" {
+		return
+	}
+	h := w.state.Habits[office]
+	if h.What == nil {
+		h.What = map[string]bool{}
+	}
+	h.Reads++
+	w.state.Habits[office] = h
+	var first []string
+	for _, f := range e.Fields {
+		if what := readFor(e, f.Field); !h.What[what] {
+			h.What[what] = true
+			first = append(first, what)
+		}
+	}
+	w.pending = append(w.pending, func() {
+		for _, what := range first {
+			delete(h.What, what)
+		}
+		h := w.state.Habits[office]
+		h.Reads--
+		w.state.Habits[office] = h
+	})
 }
 
 // noteAlarm remembers that a rule spoke, and who touched canaries: the denial that

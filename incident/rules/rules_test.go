@@ -9,6 +9,7 @@ import (
 	"azekura/access"
 	"azekura/auditlog"
 	"azekura/incident/rules"
+	"azekura/register/field"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
@@ -137,6 +138,67 @@ func TestHours(t *testing.T) {
 		w := rules.New(list, canary)
 		if v, _ := record(w, read(hour*3600, 1, 1), true); (len(v.Add) == 1) != night {
 			t.Errorf("%d o'clock UTC: %+v", hour, v.Add)
+		}
+	}
+}
+
+// TestMarks: what the gate marks counts, and nothing else.
+func TestMarks(t *testing.T) {
+	w := rules.New(rules.InForce(), canary)
+	search := func(at int64, detail string) auditlog.Event {
+		return auditlog.Event{Action: auditlog.Search, Outcome: "ok", Time: at * second, Session: 1, Staff: "s-1", Device: "d-1", Detail: []byte(detail)}
+	}
+	for n := range int64(30) {
+		if v, _ := record(w, search(100+n, `{"by":"ref","candidates":1}`), true); len(v.Add) > 0 {
+			t.Fatalf("without a mark: %s", v.Add[0].Detail)
+		}
+	}
+	for n := range int64(10) {
+		v, _ := record(w, search(200+n, `{"by":"ref","candidates":0,"near":true}`), true)
+		if (len(v.Add) > 0) != (n == 9) {
+			t.Fatalf("neighbour %d: %+v", n+1, v.Add)
+		}
+		if n == 9 && (len(v.Add) != 2 || !bytes.Contains(v.Add[0].Detail, []byte("number-sequence")) || !bytes.Contains(v.Add[1].Detail, []byte(`"step_up":true`))) {
+			t.Errorf("%+v", v.Add)
+		}
+	}
+	if v, _ := record(w, search(300, `{"by":"number","candidates":1,"former":true}`), true); len(v.Add) != 1 || !bytes.Contains(v.Add[0].Detail, []byte("retired-number")) {
+		t.Errorf("a former number: %+v", v.Add)
+	}
+}
+
+// TestNovel: what an office never read is a sign once its habits are known, at each
+// device once, and what was taken back is no habit.
+func TestNovel(t *testing.T) {
+	w := rules.New(rules.InForce(), canary)
+	office(w, "s-1", "o-1")
+	office(w, "s-2", "o-2")
+	of := func(at int64, n byte, f field.Field, purpose string) auditlog.Event {
+		e := read(at, n, 7)
+		e.Purpose, e.Fields = purpose, []auditlog.FieldVersion{{Field: f, Version: 1}}
+		return e
+	}
+	for n := range int64(500) {
+		if v, _ := record(w, of(100+n, 1, field.Name, "enquiry"), true); len(v.Add) > 0 {
+			t.Fatalf("a habit: %+v", v.Add)
+		}
+	}
+	for _, c := range []struct {
+		what   string
+		e      auditlog.Event
+		commit bool
+		sign   bool
+	}{
+		{"the habit", of(1000, 1, field.Name, "enquiry"), true, false},
+		{"another field, not committed", of(1001, 1, field.Account, "enquiry"), false, true},
+		{"again", of(1002, 1, field.Account, "enquiry"), true, true},
+		{"and again", of(1003, 1, field.Account, "enquiry"), true, false},
+		{"another purpose a day later", of(90000, 1, field.Name, "death"), true, true},
+		{"an office without habits", of(90001, 2, field.Account, "enquiry"), true, false},
+	} {
+		v, _ := record(w, c.e, c.commit)
+		if (len(v.Add) == 1) != c.sign || c.sign && (!bytes.Contains(v.Add[0].Detail, []byte("new-to-the-office")) || v.Refuse != nil) {
+			t.Errorf("%s: %+v", c.what, v.Add)
 		}
 	}
 }
