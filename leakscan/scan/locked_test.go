@@ -17,7 +17,7 @@ import (
 )
 
 // packed packs files of a folder by a program that people use.
-func packed(t *testing.T, dir string, program ...string) []byte {
+func packed(t testing.TB, dir string, program ...string) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "packed")
 	for i, arg := range program {
