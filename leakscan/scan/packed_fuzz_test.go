@@ -58,7 +58,8 @@ func FuzzWorkbook(f *testing.F) {
 	styles := `<styleSheet><numFmts><numFmt numFmtId="9" formatCode="0000000000"/></numFmts><cellXfs><xf numFmtId="9"/><xf numFmtId="14"/></cellXfs></styleSheet>`
 	f.Add([]byte(shared), []byte(styles), []byte(`<row r="1"><c r="A1" s="0"><v>`+p[0].Number+`</v></c><c r="B1" t="s"><v>0</v></c></row><row><c><v>`+p[1].Number+`</v></c><c t="s"><v>1</v></c></row>`))
 	f.Add([]byte(shared), []byte(styles), []byte(`<row><c r="XFD1" s="1"><v>12345.5</v></c><c r="B1" t="s" a="c>d"><v>2</v></c><c t="b"><v></v></c><c r="A2"/></row>`))
-	f.Add([]byte(`<sst><si><t>`), []byte(`<xf`), []byte(`<row><v><c r="A1"><v></v></c>`+p[0].Number+`</c></row>`))
+	f.Add([]byte(`<sst><si><t>`), []byte(`<xf`), []byte(`<row>`))
+	f.Add([]byte(``), []byte(``), []byte(`<row><v><c r="A1"><v></v></c>`+p[0].Number+`</c></row>`))
 	f.Add([]byte(`<sst><rPh><si><t>a</t></si></rPh></sst>`), []byte(``), []byte(`<row><rPh><c r="A1"><v>`+p[0].Number+`</v></c></rPh></row>`))
 	f.Fuzz(func(t *testing.T, shared, styles, rows []byte) {
 		file := func(shared, rows []byte) []byte {
