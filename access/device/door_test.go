@@ -99,8 +99,13 @@ func TestDoor(t *testing.T) {
 		if dial(c.cert) {
 			t.Errorf("a certificate %s is let in", what)
 		}
-		if r := <-refused; r.Fault != c.fault || r.Device != c.named || r.From == nil {
-			t.Errorf("a certificate %s: %+v", what, r)
+		select {
+		case r := <-refused:
+			if r.Fault != c.fault || r.Device != c.named || r.From == nil {
+				t.Errorf("a certificate %s: %+v", what, r)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("nobody is told of a certificate %s", what)
 		}
 	}
 	if err := l.Close(); err != nil {
