@@ -64,8 +64,12 @@ func Read(at string, der []byte) (*Key, error) {
 }
 
 func of(at string, key *keyfile.TPMKey) (*Key, error) {
-	if _, err := key.Pubkey.Contents(); err != nil { // what is asked of a key without them panics
+	area, err := key.Pubkey.Contents()
+	if err != nil { // what is asked of a key without them panics
 		return nil, errors.New("a TPM's key has no public part that can be read")
+	}
+	if is := area.ObjectAttributes; !is.FixedTPM || !is.FixedParent || !is.SensitiveDataOrigin { // a TPM loads no key whose public part says otherwise than it was made
+		return nil, errors.New("a TPM's key was made elsewhere, or may leave its TPM: as copyable as one in a file; empty the folder and enrol anew")
 	}
 	public, err := key.PublicKey()
 	p256, ok := public.(*ecdsa.PublicKey)

@@ -8,10 +8,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"azekura/access/device/tpm"
 	"azekura/access/device/tpm/tpmtest"
+
+	keyfile "github.com/foxboron/go-tpm-keyfiles"
+	"github.com/google/go-tpm/tpm2"
 )
 
 // TestKey: a key signs by its own TPM, again after it is read from its file, and by no
@@ -61,5 +65,49 @@ func TestNoTPM(t *testing.T) {
 		if _, err := tpm.Read(tpm.Default, der); err == nil {
 			t.Errorf("%x is read as a key", der)
 		}
+	}
+}
+
+// TestStays: a key that its TPM didn't make, or would give away, isn't taken, and one
+// whose file only says that it stays isn't signed with.
+func TestStays(t *testing.T) {
+	at := tpmtest.Start(t)
+	made, err := tpm.Make(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	altered := func(change func(*tpm2.TPMAObject)) []byte {
+		key, err := keyfile.Parse(made.DER())
+		if err != nil {
+			t.Fatal(err)
+		}
+		area, err := key.Pubkey.Contents()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public := *area
+		change(&public.ObjectAttributes)
+		key.AddOptions(keyfile.WithPubkey(tpm2.New2B(public)))
+		return keyfile.Marshal(key)
+	}
+	for what, change := range map[string]func(*tpm2.TPMAObject){
+		"may go to another TPM":    func(is *tpm2.TPMAObject) { is.FixedTPM = false },
+		"may go to another parent": func(is *tpm2.TPMAObject) { is.FixedParent = false },
+		"was brought in":           func(is *tpm2.TPMAObject) { is.SensitiveDataOrigin = false },
+	} {
+		if _, err := tpm.Read(at, altered(change)); err == nil || !strings.Contains(err.Error(), "as copyable") {
+			t.Errorf("a key that %s: %v", what, err)
+		}
+	}
+	if _, err := tpm.Read(at, altered(func(*tpm2.TPMAObject) {})); err != nil {
+		t.Errorf("one that stays: %v", err)
+	}
+	said, err := tpm.Read(at, altered(func(is *tpm2.TPMAObject) { is.NoDA = !is.NoDA }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte("what is signed"))
+	if _, err := said.Sign(rand.Reader, digest[:], crypto.SHA256); !errors.Is(err, tpm.ErrOther) {
+		t.Errorf("a public part other than the TPM made: %v", err)
 	}
 }
