@@ -64,6 +64,12 @@ func shortOffice(t *testing.T) *office {
 
 func shortOfficeOn(t *testing.T, engine string) *office {
 	t.Helper()
+	return newOffice(t, insttest.Open(t, shortNew(t, engine)))
+}
+
+// shortNew is an installation whose folder's path is short enough for a socket.
+func shortNew(t *testing.T, engine string) string {
+	t.Helper()
 	dir := insttest.New(t, engine)
 	short, err := os.MkdirTemp("", "az-")
 	if err != nil {
@@ -74,7 +80,7 @@ func shortOfficeOn(t *testing.T, engine string) *office {
 	if err := os.Rename(dir, to); err != nil {
 		t.Fatal(err)
 	}
-	return newOffice(t, insttest.Open(t, to))
+	return to
 }
 
 func dialTLS(t *testing.T, address string, config *tls.Config) *tls.Conn {
