@@ -3,10 +3,10 @@
 // It promises a P-256 key that the TPM made itself and doesn't give away (fixed to
 // it and to its storage root key), as a crypto.Signer. What is kept in a file is the
 // key as the TPM wrapped it, in the form that tpm2-openssl and others read (TSS2
-// PRIVATE KEY): no other TPM can load it, and a key that was brought into a TPM, or may
-// leave it, isn't taken. It doesn't prove to anybody far away that a
-// TPM has the key: that takes the TPM's endorsement certificate, which we don't ask
-// for. Whoever has the PC can have its TPM sign, for as long as they have it.
+// PRIVATE KEY): no other TPM can load it, and a key that was brought into a TPM, or
+// may leave it, isn't taken. It doesn't prove to anybody far away that a TPM has the
+// key: that takes the TPM's endorsement certificate, which we don't ask for. Whoever
+// has the PC can have its TPM sign, for as long as they have it.
 package tpm
 
 import (
