@@ -156,10 +156,7 @@ func (a *Agent) makeKey(at string) error {
 	path := filepath.Join(a.dir, agentKey)
 	raw, err := os.ReadFile(path)
 	if err == nil {
-		if at == AutoTPM || at == NoTPM || at == "" {
-			at = tpm.Default
-		}
-		return a.readKey(raw, at)
+		return a.takeUp(raw, at)
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -190,6 +187,26 @@ func (a *Agent) makeKey(at string) error {
 	}
 	a.key, a.kept = key, inFile+none
 	return slotfile.Replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// takeUp takes the key of an enrolment that wasn't completed, if that is kept as is
+// asked now: whoever insists on a TPM isn't to end with a file.
+func (a *Agent) takeUp(raw []byte, at string) error {
+	path, file := at, at == NoTPM || at == ""
+	if file || at == AutoTPM {
+		path = tpm.Default
+	}
+	if err := a.readKey(raw, path); err != nil {
+		return err
+	}
+	if isFile := a.at.TPM == ""; at != AutoTPM && isFile != file {
+		where := "a TPM"
+		if isFile {
+			where = "a file"
+		}
+		return fmt.Errorf("%s in %s is of an enrolment that wasn't completed, and its key is in %s; give --tpm as it was begun with, or empty the folder", agentKey, a.dir, where)
+	}
+	return nil
 }
 
 // inFile is where a key is that no TPM has.

@@ -116,3 +116,32 @@ func TestAgentWithoutTPM(t *testing.T) {
 		t.Errorf("%+v", keys)
 	}
 }
+
+// TestAgentInsists: the key that an enrolment left which wasn't completed is taken up as
+// it is kept, and not in another's place: who asks for a TPM doesn't get a file's key.
+func TestAgentInsists(t *testing.T) {
+	o, address, _, _ := guarded(t)
+	code, at := added(t, o, "pc-9"), tpmtest.Start(t)
+	for _, c := range []struct{ begun, asked, says string }{{api.NoTPM, at, "in a file"}, {at, api.NoTPM, "in a TPM"}} {
+		dir := filepath.Join(t.TempDir(), "agent")
+		if _, err := api.OpenAgent(t.Context(), dir, api.Enrol{Server: "https://127.0.0.1:1", Code: code, TPM: c.begun}); err == nil {
+			t.Fatal("enrolled nowhere")
+		}
+		e := api.Enrol{Server: "https://" + address, Code: code, TPM: c.asked}
+		if _, err := api.OpenAgent(t.Context(), dir, e); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("a key %s, asked otherwise: %v", c.says, err)
+		}
+		if keys := o.inst.Access.Keys("pc-9"); len(keys) > 0 {
+			t.Fatalf("enrolled: %+v", keys)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "agent")
+	for _, server := range []string{"https://127.0.0.1:1", "https://" + address} {
+		if _, err := api.OpenAgent(t.Context(), dir, api.Enrol{Server: server, Code: code, TPM: at}); (err == nil) != strings.HasSuffix(server, address) {
+			t.Errorf("begun and gone on with as asked, at %s: %v", server, err)
+		}
+	}
+	if keys := o.inst.Access.Keys("pc-9"); len(keys) != 1 || keys[0].Kind != access.KindTPM {
+		t.Errorf("%+v", keys)
+	}
+}
