@@ -69,6 +69,17 @@ func agentRenews(t *testing.T, at, kind string) {
 	if len(keys) != 1 || keys[0].Kind != kind || !keys[0].Until.Equal(a.Until()) {
 		t.Errorf("%+v", keys)
 	}
+	certificates := 0
+	for _, e := range insttest.Events(t, o.inst) {
+		if e.Device == "pc-9" && strings.Contains(string(e.Detail), `"certificate"`) {
+			if certificates++; !strings.Contains(string(e.Detail), `"kind":"`+kind+`"`) {
+				t.Errorf("event %d doesn't say that the key is kept as %s", e.Index, kind)
+			}
+		}
+	}
+	if certificates != 2 {
+		t.Errorf("%d certificates in the log, of one enrolment and one renewal", certificates)
+	}
 	c, err := api.DialDevice(dir)
 	if err != nil {
 		t.Fatal(err)
