@@ -29,14 +29,15 @@ type BuildOptions struct {
 // a processor's cache.
 const perShard = 400_000
 
-// mostParts bounds the files of a kind that are sorted one by one.
+// mostParts bounds the files of a kind that are open at once. Where there are more
+// shards, a part holds the anchors of several, and is read once for each.
 const mostParts = 64
 
 // batchPeople is how many people one worker normalises at a time.
 const batchPeople = 512
 
 // Builder makes an index file. Add is for one goroutine; normalising and sorting
-// use the others. Memory: the batches under way and one part of an anchor kind a
+// use the others. Memory: the batches under way and one shard of an anchor kind a
 // worker, whatever the number of people.
 type Builder struct {
 	keys    *Keys
@@ -297,42 +298,53 @@ func (b *Builder) finish(ctx context.Context) error {
 	return b.out.finish(h, b.keys, b.path)
 }
 
-// shards sorts a kind's parts, some at a time, and writes them in order.
+// shards sorts a kind's anchors, some shards at a time, and writes them in order.
 func (b *Builder) shards(ctx context.Context, kind int) ([]byte, error) {
 	parts := b.parts[kind]
+	for _, part := range parts {
+		if err := part.flush(); err != nil {
+			return nil, err
+		}
+	}
 	perPart := (1 << b.bits) / len(parts)
-	made := make([]chan madePart, len(parts))
+	made := make([]chan madeShard, 1<<b.bits)
 	for i := range made {
-		made[i] = make(chan madePart, 1)
+		made[i] = make(chan madeShard, 1)
 	}
 	slots := make(chan struct{}, b.o.Workers+1)
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
-		for i := range parts {
+		for i := range made {
 			select {
 			case slots <- struct{}{}:
 			case <-stop:
 				return
 			}
-			go func() { made[i] <- makePart(parts[i], i*perPart, perPart, b.bits) }()
+			go func() {
+				part := parts[i/perPart]
+				list, err := part.sorted(uint64(i), b.bits, part.count/perPart)
+				if err != nil {
+					made[i] <- madeShard{err: err}
+					return
+				}
+				made[i] <- makeShard(list, b.bits)
+			}()
 		}
 	}()
 	var table []byte
-	for i := range parts {
-		var p madePart
+	for i := range made {
+		var s madeShard
 		select {
-		case p = <-made[i]:
+		case s = <-made[i]:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 		<-slots
-		if p.err != nil {
-			return nil, p.err
+		if s.err != nil {
+			return nil, s.err
 		}
-		for _, s := range p.shards {
-			table = append(table, b.putShard(s)...)
-		}
+		table = append(table, b.putShard(s)...)
 		if b.out.err != nil {
 			return nil, b.out.err
 		}

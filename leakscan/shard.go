@@ -41,25 +41,30 @@ func (s *spill) add(a anchor) {
 	s.count++
 }
 
-// sorted reads the anchors back in order of token and person, each once.
-func (s *spill) sorted() ([]anchor, error) {
+// flush writes what is buffered.
+func (s *spill) flush() error {
 	if s.err == nil {
 		s.err = s.w.Flush()
 	}
-	if s.err == nil {
-		_, s.err = s.file.Seek(0, io.SeekStart)
-	}
 	if s.err != nil {
-		return nil, fmt.Errorf("write a part of the index: %w", s.err)
+		return fmt.Errorf("write a part of the index: %w", s.err)
 	}
-	list := make([]anchor, s.count)
-	in := bufio.NewReaderSize(s.file, 1<<18)
+	return nil
+}
+
+// sorted reads a shard's anchors back in order of token and person, each once. All that
+// was spilled is read for it: a part may hold several shards, and memory only one.
+func (s *spill) sorted(shard uint64, shardBits uint8, about int) ([]anchor, error) {
+	list := make([]anchor, 0, about+about/32)
+	in := bufio.NewReaderSize(io.NewSectionReader(s.file, 0, int64(s.count)*spilled), 1<<18)
 	var b [spilled]byte
-	for i := range list {
+	for range s.count {
 		if _, err := io.ReadFull(in, b[:]); err != nil {
 			return nil, fmt.Errorf("read a part of the index: %w", err)
 		}
-		list[i] = anchor{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint32(b[8:])}
+		if token := binary.LittleEndian.Uint64(b[:]); shardOf(token, shardBits) == shard {
+			list = append(list, anchor{token, binary.LittleEndian.Uint32(b[8:])})
+		}
 	}
 	slices.SortFunc(list, func(a, b anchor) int {
 		if a.token != b.token {
@@ -70,34 +75,10 @@ func (s *spill) sorted() ([]anchor, error) {
 	return slices.Compact(list), nil
 }
 
-type madePart struct {
-	shards []madeShard
-	err    error
-}
-
 type madeShard struct {
 	row                      shardRow
 	filter, buckets, entries []byte
-}
-
-// makePart makes the shards from first on that a part's anchors belong to.
-func makePart(s *spill, first, count int, shardBits uint8) (p madePart) {
-	list, err := s.sorted()
-	if err != nil {
-		return madePart{err: err}
-	}
-	for shard := first; shard < first+count; shard++ {
-		n, _ := slices.BinarySearchFunc(list, uint64(shard)+1, func(a anchor, next uint64) int {
-			return cmp.Compare(shardOf(a.token, shardBits), next)
-		})
-		made, err := makeShard(list[:n], shardBits)
-		if err != nil {
-			return madePart{err: err}
-		}
-		p.shards = append(p.shards, made)
-		list = list[n:]
-	}
-	return p
+	err                      error
 }
 
 func shardOf(token uint64, shardBits uint8) uint64 {
@@ -107,9 +88,9 @@ func shardOf(token uint64, shardBits uint8) uint64 {
 // perBucket is about how many entries lie in a bucket.
 const perBucket = 16
 
-func makeShard(list []anchor, shardBits uint8) (madeShard, error) {
+func makeShard(list []anchor, shardBits uint8) madeShard {
 	if len(list) == 0 {
-		return madeShard{}, nil
+		return madeShard{}
 	}
 	bucketBits := uint32(bits.Len(uint(len(list)) / perBucket))
 	s := madeShard{row: shardRow{count: uint32(len(list)), bucketBits: bucketBits}}
@@ -136,12 +117,12 @@ func makeShard(list []anchor, shardBits uint8) (madeShard, error) {
 	}
 	filter, err := xorfilter.NewBinaryFuse[uint8](keys)
 	if err != nil {
-		return madeShard{}, fmt.Errorf("make a filter of the index: %w", err)
+		return madeShard{err: fmt.Errorf("make a filter of the index: %w", err)}
 	}
 	s.filter = filter.Fingerprints
 	s.row.filterLen, s.row.seed = uint32(len(filter.Fingerprints)), filter.Seed
 	s.row.segment, s.row.segmentCount = filter.SegmentLength, filter.SegmentCount
-	return s, nil
+	return s
 }
 
 // place is a token's bucket in its shard, and the 16 bits after the bucket's.
