@@ -18,6 +18,11 @@ type LeakFindings struct {
 // LeakFinding is one participant and field set; types go by their bare names here.
 type LeakFinding scan.Line
 
+// LeakScanName names a scan of the server's.
+type LeakScanName struct {
+	ID string `json:"id" maxLength:"16"`
+}
+
 // LeakText is the text of a piece of evidence.
 type LeakText struct {
 	Text string `json:"text" doc:"the record's cells, a line each"`
@@ -46,6 +51,9 @@ func (s *Server) addLeakScans(api huma.API) {
 	}) (*body[installation.LeakScan], error) {
 		at, err := s.inst.LeakScanAt(in.ID)
 		return &body[installation.LeakScan]{at}, err
+	})
+	post(s, api, "/operator/leak/forget", "forget-leak-scan", "Remove all that is kept of a scan that has ended: findings, and the file that was uploaded", false, func(ctx context.Context, in *body[LeakScanName]) (*body[LeakScanName], error) {
+		return in, operatorError(s.inst.ForgetLeakScan(ctx, in.Body.ID))
 	})
 	get(s, api, "/operator/leak/scans/{id}/findings", "list-leak-findings", "A scan's findings, by pseudonym", false, func(_ context.Context, in *struct {
 		ID     string `path:"id" maxLength:"16"`

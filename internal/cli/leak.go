@@ -23,7 +23,7 @@ import (
 
 func (a *app) leakCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "leak", Short: "Say whose data is in a heap of files"}
-	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakWorkCommand(), a.leakWatchCommand(), a.leakStartCommand(), a.leakStatusCommand(), a.leakEvidenceCommand(), leakApartCommand(), a.leakResolveCommand(), a.leakCloseCommand())
+	cmd.AddCommand(a.leakIndexCommand(), a.leakScanCommand(), a.leakWorkCommand(), a.leakWatchCommand(), a.leakStartCommand(), a.leakStatusCommand(), a.leakEvidenceCommand(), a.leakForgetCommand(), leakApartCommand(), a.leakResolveCommand(), a.leakCloseCommand())
 	return cmd
 }
 

@@ -90,6 +90,22 @@ func (a *app) leakStatusCommand() *cobra.Command {
 	return cmd
 }
 
+func (a *app) leakForgetCommand() *cobra.Command {
+	return &cobra.Command{Use: "forget ID", Short: "Remove all that the server keeps of a scan: its findings, and the file that came with it",
+		Long: `Remove what the server keeps of a scan that has ended: its findings, and the file that
+came with the request. Take what you need of it before, as a source of exposure say
+(azekura exposure --found). Files that were scanned where they lay stay there.`,
+		Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd, func(ctx context.Context, c *api.Client) error {
+				if err := c.Do(ctx, http.MethodPost, "/operator/leak/forget", api.LeakScanName{ID: args[0]}, nil); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "The server keeps nothing of scan %s any more but its events in the log.\n", args[0])
+				return nil
+			})
+		}}
+}
+
 func (a *app) leakEvidenceCommand() *cobra.Command {
 	var r api.LeakEvidenceRequest
 	cmd := &cobra.Command{Use: "evidence ID PARTICIPANT [--line N] [--evidence N] --purpose P --case C",

@@ -135,12 +135,16 @@ func (i *Installation) LeakKey(ctx context.Context, name string) ([]byte, error)
 	return key, err
 }
 
-// CloseLeak destroys a case's key: its index can't be read any more.
+// CloseLeak destroys a case's key: its index can't be read any more. What was uploaded
+// for its scans goes before, so that nothing stays of it where this is cut off.
 func (i *Installation) CloseLeak(ctx context.Context, name string) error {
 	if _, err := i.Ring.Case(ctx, i.DB, name); err != nil {
 		return err
 	}
 	if _, err := i.Log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "leak-close", Case: name}); err != nil {
+		return err
+	}
+	if err := i.removeUploads(name); err != nil {
 		return err
 	}
 	return i.Ring.DestroyCase(ctx, i.DB, name)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"azekura/access"
+	"azekura/auditlog"
 	"azekura/gate"
 	"azekura/leakscan"
 	"azekura/leakscan/apart"
@@ -40,6 +41,12 @@ type LeakScanOrder struct {
 	Index   string `json:"index" maxLength:"4096" doc:"the index's file, an absolute path on the server's machine"`
 	Path    string `json:"path,omitempty" maxLength:"4096" doc:"a file or folder, an absolute path on the server's machine"`
 	Content []byte `json:"content,omitempty" doc:"in place of a path: a file of at most 32 MiB, in base64"`
+}
+
+// keptOrder is an order as a scan's folder keeps it.
+type keptOrder struct {
+	LeakScanOrder
+	Case string `json:"case"` // of the index, when the scan began
 }
 
 // LeakScan is how far a scan is, and what it found.
@@ -72,6 +79,9 @@ const MostUpload = 32 << 20
 
 var scanID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
+// scansFolder holds a folder for each scan of the server's.
+func (i *Installation) scansFolder() string { return filepath.Join(i.Dir, "leak") }
+
 // Names in a scan's folder, beside the result's.
 const (
 	orderFile   = "order.json"
@@ -88,7 +98,7 @@ type leakScanArgs struct {
 func (leakScanArgs) Kind() string { return "leak-scan" }
 
 func (i *Installation) scanFolder(id string) (string, error) {
-	dir := filepath.Join(i.Dir, "leak", id)
+	dir := filepath.Join(i.scansFolder(), id)
 	if _, err := os.Stat(filepath.Join(dir, orderFile)); !scanID.MatchString(id) || err != nil {
 		return "", ErrNoScan
 	}
@@ -106,7 +116,8 @@ func (i *Installation) StartLeakScan(ctx context.Context, o LeakScanOrder) (Leak
 	case len(o.Content) > MostUpload:
 		return LeakScan{}, fmt.Errorf("%w: a file that comes with the request has 32 MiB at most; name a path", ErrScan)
 	}
-	if _, err := leakscan.CaseOf(o.Index); err != nil {
+	name, err := leakscan.CaseOf(o.Index)
+	if err != nil {
 		return LeakScan{}, fmt.Errorf("%w: %w", ErrScan, err)
 	}
 	if o.Path != "" {
@@ -117,8 +128,8 @@ func (i *Installation) StartLeakScan(ctx context.Context, o LeakScanOrder) (Leak
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	id := hex.EncodeToString(random[:])
-	dir := filepath.Join(i.Dir, "leak", id)
-	err := os.MkdirAll(dir, 0o700)
+	dir := filepath.Join(i.scansFolder(), id)
+	err = os.MkdirAll(dir, 0o700)
 	if err == nil && o.Path == "" {
 		o.Path = filepath.Join(dir, uploadFile)
 		err = os.WriteFile(o.Path, o.Content, 0o600)
@@ -126,7 +137,7 @@ func (i *Installation) StartLeakScan(ctx context.Context, o LeakScanOrder) (Leak
 	}
 	if err == nil {
 		var raw []byte
-		if raw, err = json.Marshal(o); err == nil {
+		if raw, err = json.Marshal(keptOrder{o, name}); err == nil {
 			err = os.WriteFile(filepath.Join(dir, orderFile), raw, 0o600)
 		}
 	}
@@ -136,7 +147,7 @@ func (i *Installation) StartLeakScan(ctx context.Context, o LeakScanOrder) (Leak
 	return LeakScan{ID: id, State: "begun"}, i.Jobs.Insert(ctx, leakScanArgs{id})
 }
 
-func (i *Installation) scanOrder(dir string) (o LeakScanOrder, err error) {
+func (i *Installation) scanOrder(dir string) (o keptOrder, err error) {
 	raw, err := os.ReadFile(filepath.Join(dir, orderFile))
 	if err == nil {
 		err = json.Unmarshal(raw, &o)
@@ -211,6 +222,56 @@ func (i *Installation) LeakScanAt(id string) (LeakScan, error) {
 	}
 	s.State = "done"
 	return s, err
+}
+
+// ForgetLeakScan removes all that the server keeps of a scan that has ended: its
+// findings, and the file that was uploaded for it.
+func (i *Installation) ForgetLeakScan(ctx context.Context, id string) error {
+	at, err := i.LeakScanAt(id)
+	if err != nil {
+		return err
+	}
+	if at.State == "begun" {
+		return fmt.Errorf("%w: it isn't done; wait for its end", ErrScan)
+	}
+	dir, err := i.scanFolder(id)
+	if err != nil {
+		return err
+	}
+	o, err := i.scanOrder(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := i.Log.RecordOne(ctx, auditlog.Event{Action: auditlog.System, Outcome: "ok", Purpose: "leak-forget", Case: o.Case}); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove what is kept of the scan: %w", err)
+	}
+	return nil
+}
+
+// removeUploads removes the files that came for scans with a case's indexes: people's
+// data in the clear, of no use once nothing can be shown of them.
+func (i *Installation) removeUploads(name string) error {
+	orders, err := filepath.Glob(filepath.Join(i.scansFolder(), "*", orderFile))
+	if err != nil {
+		return err
+	}
+	for _, path := range orders {
+		dir := filepath.Dir(path)
+		o, err := i.scanOrder(dir)
+		if err != nil {
+			return err
+		}
+		if o.Case != name || o.Path != filepath.Join(dir, uploadFile) {
+			continue
+		}
+		if err := os.Remove(o.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove an uploaded file: %w", err)
+		}
+	}
+	return nil
 }
 
 // mostPage bounds the findings of one answer.

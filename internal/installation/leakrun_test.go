@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +119,110 @@ func TestLeakScans(t *testing.T) {
 			t.Error("shown without a log")
 		}
 	})
+}
+
+// TestLeakUploadsGo: a file that came with a request lies with its scan until its case
+// is closed, or the scan is forgotten: then nothing of it is left, and the log says so.
+// A file that was scanned where it lay stays, and so does another case's.
+func TestLeakUploadsGo(t *testing.T) {
+	before := installation.ScanProgram
+	installation.ScanProgram = func() []string { return []string{os.Args[0], scanChild} }
+	t.Cleanup(func() { installation.ScanProgram = before })
+	insttest.EachOpen(t, func(t *testing.T, i *installation.Installation) {
+		const n = 5
+		insttest.Import(t, i, insttest.NDJSON(t, 9, n))
+		if i.Jobs == nil {
+			if err := i.StartJobs(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := insttest.Caseworker(t, i)
+		number := insttest.People(9, n)[0].Number
+		scans := map[string][]string{}
+		folder := filepath.Join(t.TempDir(), "heap")
+		if err := os.WriteFile(folder, []byte("own "+number+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"L-4", "L-5"} {
+			index := filepath.Join(t.TempDir(), "index")
+			if _, err := i.MakeLeakIndex(t.Context(), s, gate.Why{Purpose: "review", Case: name}, index, func(int64, int64) {}); err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range []installation.LeakScanOrder{{Index: index, Content: []byte("sent " + number + "\n")}, {Index: index, Path: folder}} {
+				begun, err := i.StartLeakScan(t.Context(), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if at := scanned(t, i, begun.ID); at.State != "done" {
+					t.Fatal(at.State, at.Problem)
+				}
+				scans[name] = append(scans[name], begun.ID)
+			}
+		}
+		if got := filesWith(t, i.Dir, "sent "+number); got != 2 {
+			t.Fatalf("%d files have what was uploaded, not 2", got)
+		}
+		size := len(insttest.Events(t, i))
+		if err := i.CloseLeak(t.Context(), "L-4"); err != nil {
+			t.Fatal(err)
+		}
+		if got := filesWith(t, i.Dir, "sent "+number); got != 1 {
+			t.Errorf("after one of two cases was closed %d files have what was uploaded", got)
+		}
+		if at, err := i.LeakScanAt(scans["L-4"][0]); err != nil || at.State != "done" {
+			t.Errorf("a closed case's findings: %s, %v", at.State, err)
+		}
+		for _, id := range scans["L-5"] {
+			if err := i.ForgetLeakScan(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := i.LeakScanAt(id); !errors.Is(err, installation.ErrNoScan) {
+				t.Errorf("a forgotten scan is known: %v", err)
+			}
+			if err := i.ForgetLeakScan(t.Context(), id); !errors.Is(err, installation.ErrNoScan) {
+				t.Errorf("forgotten twice: %v", err)
+			}
+		}
+		if got := filesWith(t, i.Dir, "sent "+number); got != 0 {
+			t.Errorf("%d files have what was forgotten", got)
+		}
+		if _, err := os.Stat(folder); err != nil {
+			t.Errorf("a file that was scanned where it lay: %v", err)
+		}
+		var why []string
+		for _, e := range insttest.Events(t, i)[size:] {
+			why = append(why, e.Purpose+" "+e.Case)
+		}
+		if want := []string{"leak-close L-4", "leak-forget L-5", "leak-forget L-5"}; !slices.Equal(why, want) {
+			t.Errorf("events %q", why)
+		}
+		unfinished := filepath.Join(i.Dir, "leak", "0123456789abcdef")
+		if err := errors.Join(os.Mkdir(unfinished, 0o700), os.WriteFile(filepath.Join(unfinished, "order.json"), []byte("{}"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := i.ForgetLeakScan(t.Context(), "0123456789abcdef"); !errors.Is(err, installation.ErrScan) {
+			t.Errorf("a scan that isn't done is forgotten: %v", err)
+		}
+	})
+}
+
+// filesWith counts the files of a folder's that hold a text.
+func filesWith(t *testing.T, dir, text string) (n int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if bytes.Contains(raw, []byte(text)) {
+			n++
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func scanInChild() { // before any flag is looked at
