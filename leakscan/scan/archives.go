@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bufio"
 	"compress/bzip2"
 	"errors"
 	"io"
@@ -107,8 +108,11 @@ func (w *work) fits(z *sevenzip.Reader) error {
 	return nil
 }
 
+// errVolume is what becomes of an archive that others go on with.
+var errVolume = errors.New("one volume of several: unpack them together, and scan what they hold")
+
 // rar reads a RAR archive of one volume. A member under a password that isn't known
-// is encrypted in the ledger.
+// is encrypted in the ledger, and the others are read.
 func (w *work) rar(in *input) error {
 	at, size := in.file, in.size
 	if at == nil {
@@ -119,23 +123,55 @@ func (w *work) rar(in *input) error {
 		}
 		defer done()
 	}
-	err := errPassword
-	for _, password := range append([]string{""}, w.passwords...) {
+	read := func(password string, member rarMember) error {
 		options := []rardecode.Option{rardecode.MaxDictionarySize(mostDictionary)}
 		if password != "" {
 			options = append(options, rardecode.Password(password))
 		}
-		if err = w.rarMembers(in, io.NewSectionReader(at, 0, size), options, true); err == nil {
-			return w.rarMembers(in, io.NewSectionReader(at, 0, size), options, false)
+		return eachRAR(io.NewSectionReader(at, 0, size), options, member)
+	}
+	fitting := ""
+	for _, password := range w.passwords {
+		// A wrong one doesn't survive the first member that takes one: it can't be unpacked, or
+		// its sum is another.
+		err := read(password, func(h *rardecode.FileHeader, z io.Reader) error {
+			if !h.Encrypted {
+				return nil
+			}
+			if _, err := io.Copy(io.Discard, &counter{r: z, w: w}); err != nil {
+				return err
+			}
+			return errFits
+		})
+		if stop := w.stopped(err); stop != nil {
+			return stop
 		}
-		if !lockedRAR(err) {
+		if errors.Is(err, errFits) {
+			fitting = password
 			break
 		}
 	}
-	if lockedRAR(err) {
+	err := read(fitting, func(h *rardecode.FileHeader, z io.Reader) error { return w.rarMember(in, h, z) })
+	switch {
+	case errors.Is(err, rardecode.ErrArchiveEncrypted), errors.Is(err, rardecode.ErrBadPassword):
 		return errPassword
+	case errors.Is(err, rardecode.ErrMultiVolume), errors.Is(err, rardecode.ErrBadVolumeNumber), errors.Is(err, rardecode.ErrInvalidFileBlock):
+		return errVolume
 	}
-	return w.rarMembers(in, io.NewSectionReader(at, 0, size), []rardecode.Option{rardecode.MaxDictionarySize(mostDictionary)}, false)
+	return err
+}
+
+// errFits ends the trying of passwords.
+var errFits = errors.New("this password fits")
+
+// stopped is why a scan must end, if it must.
+func (w *work) stopped(err error) error {
+	for _, known := range []error{errBudget, errTime} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return w.ctx.Err()
 }
 
 func lockedRAR(err error) bool {
@@ -147,8 +183,10 @@ func lockedRAR(err error) bool {
 	return false
 }
 
-// rarMembers scans the members, or only tries the first.
-func (w *work) rarMembers(in *input, r io.Reader, options []rardecode.Option, try bool) error {
+// rarMember does something with a member and its content.
+type rarMember func(*rardecode.FileHeader, io.Reader) error
+
+func eachRAR(r io.Reader, options []rardecode.Option, member rarMember) error {
 	z, err := rardecode.NewReader(r, options...)
 	if err != nil {
 		return err
@@ -158,25 +196,37 @@ func (w *work) rarMembers(in *input, r io.Reader, options []rardecode.Option, tr
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if err == nil && !h.IsDir {
+			err = member(h, z)
+		}
 		if err != nil {
 			return err
 		}
-		switch {
-		case h.IsDir:
-		case try:
-			_, err := io.Copy(io.Discard, &counter{r: z, w: w})
-			return err
-		default:
-			if err := w.inner(in, strings.ToValidUTF8(h.Name, "\uFFFD"), z, -1); err != nil {
-				return err
-			}
-			if w.left < 0 {
-				return errBudget
-			}
-			// What its reader left: an archive that was cut ends in a member.
-			if _, err := io.Copy(io.Discard, &counter{r: z, w: w}); err != nil {
-				return err
-			}
-		}
 	}
+}
+
+// rarMember scans a member.
+func (w *work) rarMember(in *input, h *rardecode.FileHeader, z io.Reader) error {
+	name := strings.ToValidUTF8(h.Name, "\uFFFD")
+	put := func(e Entry) error {
+		e.Path = joinPath(in.path, name)
+		w.ledger = append(w.ledger, e)
+		return nil
+	}
+	if h.LinkType != rardecode.LinkTypeNone {
+		return put(Entry{State: Parsed, Format: "link"}) // what it leads to is a member of its own, or isn't in here
+	}
+	first := bufio.NewReader(z)
+	if _, err := first.Peek(1); h.Encrypted && lockedRAR(err) {
+		return put(Entry{To: h.PackedSize, State: Encrypted, Reason: "takes a password"})
+	}
+	if err := w.inner(in, name, first, -1); err != nil {
+		return err
+	}
+	if w.left < 0 {
+		return errBudget
+	}
+	// What its reader left: an archive that was cut ends in a member.
+	_, err := io.Copy(io.Discard, &counter{r: first, w: w})
+	return err
 }

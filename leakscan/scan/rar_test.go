@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"azekura/leakscan/leaktest"
@@ -68,5 +70,41 @@ func TestRAR(t *testing.T) {
 				t.Errorf("%s, cut at %d %%, is parsed", name, share)
 			}
 		}
+	}
+}
+
+// TestRARCorpus: archives that RAR 4 and 5 packed (from libarchive's tests) are read:
+// BLAKE2 sums, solid ones, names in Unicode and links; a member under a password is
+// named and the one beside it read; what isn't whole is told by its reason.
+func TestRARCorpus(t *testing.T) {
+	x := indexOf(t, 10)
+	type want struct {
+		member  string
+		state   scan.State
+		records int64
+	}
+	for name, list := range map[string][]want{
+		"rar5_blake2":                    {{"", scan.Parsed, 0}, {"|cebula.txt", scan.Parsed, 39}},
+		"rar5_solid":                     {{"", scan.Parsed, 0}, {"|test.bin", scan.Unsupported, 0}, {"|test6.bin", scan.Unsupported, 0}},
+		"rar5_hardlink":                  {{"", scan.Parsed, 0}, {"|file.txt", scan.Parsed, 1}, {"|hardlink.txt", scan.Parsed, 0}},
+		"rar_unicode":                    {{"", scan.Parsed, 0}, {"|表だよ/ファイル", scan.Parsed, 1}},
+		"rar_encryption_partially":       {{"", scan.Parsed, 0}, {"|foo.txt", scan.Encrypted, 0}, {"|bar.txt", scan.Parsed, 1}},
+		"rar_encryption_header":          {{"", scan.Encrypted, 0}},
+		"rar5_readtables_overflow":       {{"", scan.Failed, 0}},
+		"rar5_multiarchive_solid.part04": {{"", scan.Failed, 0}},
+	} {
+		for _, passwords := range [][]string{nil, {"wrong", "another"}} {
+			path := filepath.Join("testdata", "libarchive", name+".rar")
+			e := ledger(t, run(t, x, scan.Options{Paths: []string{path}, Passwords: passwords}))
+			for _, w := range list {
+				if got := e[path+w.member]; got.State != w.state || got.Records != w.records {
+					t.Errorf("%s%s: %+v", name, w.member, got)
+				}
+			}
+		}
+	}
+	path := filepath.Join("testdata", "libarchive", "rar5_multiarchive_solid.part04.rar")
+	if e := ledger(t, run(t, x, scan.Options{Paths: []string{path}}))[path]; !strings.Contains(e.Reason, "volume") {
+		t.Errorf("one volume of several: %q", e.Reason)
 	}
 }

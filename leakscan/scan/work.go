@@ -240,7 +240,7 @@ var errPassword = errors.New("encrypted")
 
 // reason is an error without what it may quote of the file.
 func reason(err error) string {
-	for _, known := range []error{errBudget, errTime, errNested, errDepth, errSyntax, errLong, errShared, errNoPDF, errPDFText, errNoText, errDatabase, errBook, io.ErrUnexpectedEOF} {
+	for _, known := range []error{errBudget, errTime, errNested, errDepth, errSyntax, errLong, errShared, errNoPDF, errPDFText, errNoText, errVolume, errDatabase, errBook, io.ErrUnexpectedEOF} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
