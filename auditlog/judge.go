@@ -32,8 +32,8 @@ type Judge interface {
 	Settle(committed bool)
 	// Save writes all that Note made of the log so far; nothing is unsettled.
 	Save(w io.Writer) error
-	// Load takes that up again. After an error the judge is as new, and is told
-	// of the whole log instead.
+	// Load takes that up again, and reads to its end. After an error the judge is as
+	// new, and is told of the whole log instead: what it read may break off anywhere.
 	Load(r io.Reader) error
 }
 

@@ -267,6 +267,102 @@ func TestJudgeRemembers(t *testing.T) {
 	})
 }
 
+// bulky is a counter that saves much: as many bytes more, whatever they are.
+type bulky struct {
+	counter
+	more   int
+	filler byte
+}
+
+func (b *bulky) Save(w io.Writer) error {
+	if err := b.counter.Save(w); err != nil {
+		return err
+	}
+	_, err := w.Write(bytes.Repeat([]byte{b.filler}, b.more))
+	return err
+}
+
+func (b *bulky) Load(r io.Reader) error {
+	head := make([]byte, 16)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return err
+	}
+	rest, err := io.ReadAll(r)
+	if err != nil || len(rest) != b.more {
+		return errors.New("it is cut short")
+	}
+	return b.counter.Load(bytes.NewReader(head))
+}
+
+// TestMuchIsRemembered: what takes several rows is taken up whole, up to a row's very
+// end; and not once one of them is altered, gone, of another time, or in another's place.
+func TestMuchIsRemembered(t *testing.T) {
+	onBoth(t, func(t *testing.T, in *installation) {
+		const row = 1 << 20
+		for _, more := range []int{0, 2*row - 16, 2*row - 15, 5 * row / 2} {
+			b := &bulky{counter: counter{limit: 1 << 30}, more: more}
+			in.record(t, 20)
+			ok(t, in.log.Appoint(t.Context(), b))
+			ok(t, in.log.SaveMemory(t.Context()))
+			in.stop(t)
+			in.start(t)
+			again := &bulky{counter: counter{limit: 1 << 30}, more: more}
+			ok(t, in.log.Appoint(t.Context(), again))
+			if !again.loaded.Load() {
+				t.Fatalf("%d bytes aren't taken up", more)
+			}
+			again.recount(t, in)
+			in.stop(t)
+			in.start(t)
+		}
+		newest := "(SELECT max(idx) FROM log_memory)"
+		for _, sql := range []string{
+			"UPDATE log_memory SET mac = bytes WHERE part = 2 AND idx = " + newest,
+			"DELETE FROM log_memory WHERE part = 2 AND idx = " + newest,
+			"UPDATE log_memory SET part = 9 WHERE part = 0 AND idx = " + newest,
+			"UPDATE log_memory SET bytes = (SELECT bytes FROM log_memory o WHERE o.part = 0 AND o.idx = log_memory.idx) WHERE part = 1 AND idx = " + newest,
+			"UPDATE log_memory SET parts = 2 WHERE part < 2 AND idx = " + newest,
+		} {
+			b := &bulky{counter: counter{limit: 1 << 30}, more: 5 * row / 2}
+			ok(t, in.log.Appoint(t.Context(), b))
+			in.record(t, 20)
+			mustExec(t, in.d, "DELETE FROM log_memory")
+			ok(t, in.log.SaveMemory(t.Context()))
+			in.stop(t)
+			in.start(t)
+			mustExec(t, in.d, sql)
+			again := &bulky{counter: counter{limit: 1 << 30}, more: 5 * row / 2}
+			ok(t, in.log.Appoint(t.Context(), again))
+			if again.loaded.Load() {
+				t.Fatalf("taken up after %s", sql)
+			}
+			again.recount(t, in)
+			in.stop(t)
+			in.start(t)
+		}
+		// Rows of two times, each vouched for, don't go together.
+		b := &bulky{counter: counter{limit: 1 << 30}, more: 5 * row / 2}
+		ok(t, in.log.Appoint(t.Context(), b))
+		mustExec(t, in.d, "DELETE FROM log_memory")
+		var first, mac []byte
+		for b.filler = range byte(2) {
+			ok(t, in.log.SaveMemory(t.Context()))
+			if b.filler == 0 {
+				ok(t, in.d.QueryRow(t.Context(), "SELECT bytes, mac FROM log_memory WHERE part = 0", nil, &first, &mac))
+			}
+		}
+		in.stop(t)
+		in.start(t)
+		mustExec(t, in.d, "UPDATE log_memory SET bytes = $1, mac = $2 WHERE part = 0", first, mac)
+		again := &bulky{counter: counter{limit: 1 << 30}, more: 5 * row / 2}
+		ok(t, in.log.Appoint(t.Context(), again))
+		if again.loaded.Load() {
+			t.Fatal("rows of two times were taken up together")
+		}
+		again.recount(t, in)
+	})
+}
+
 // TestEditedLineIsNotRecounted has a line altered that no start would read but
 // for the judges.
 func TestEditedLineIsNotRecounted(t *testing.T) {

@@ -37,18 +37,20 @@ const (
 
 var insertMemory = &db.Insert{Table: "log_memory", Columns: []string{"log_id", "judge", "idx", "part", "parts", "bytes", "mac"}}
 
-// memoryMAC is the sequencer's word for what a judge saved: what somebody else
-// writes into the table isn't taken up. An older one that is put back is, and
-// does no harm, since all that the log holds after it is told again. sum is the
-// SHA-256 of what was saved.
-func (s *Signer) memoryMAC(logID, index int64, judge string, sum []byte) []byte {
+// memoryMAC is the sequencer's word for a part of what a judge saved, and with before,
+// the part's before it, for all up to there: what somebody else writes into the table
+// isn't taken up, nor parts of two times together. An older one that is put back is,
+// and does no harm, since all that the log holds after it is told again.
+func (s *Signer) memoryMAC(logID, index int64, judge string, part, parts int64, bytes, before []byte) []byte {
 	s.mu.Lock()
 	h := hmac.New(sha256.New, s.state.HeadKey)
 	s.mu.Unlock()
-	text := append(make([]byte, 0, 128), "azekura judge 1\x00"...)
-	text = binary.BigEndian.AppendUint64(text, uint64(logID))
-	text = binary.BigEndian.AppendUint64(text, uint64(index))
-	h.Write(append(append(text, sum...), judge...))
+	sum := sha256.Sum256(bytes)
+	text := append(make([]byte, 0, 160), "azekura judge 2\x00"...)
+	for _, n := range []int64{logID, index, part, parts, int64(len(before))} {
+		text = binary.BigEndian.AppendUint64(text, uint64(n))
+	}
+	h.Write(append(append(append(text, before...), sum[:]...), judge...))
 	return h.Sum(nil)
 }
 
@@ -81,8 +83,6 @@ func (l *Log) memory() (save func(context.Context) error, err error) {
 // saveOne writes row by row, so that nobody waits long for the one writer; what
 // lacks a row isn't taken up.
 func (l *Log) saveOne(ctx context.Context, judge string, size int64, saved []byte) error {
-	sum := sha256.Sum256(saved)
-	mac := l.signer.memoryMAC(l.id, size, judge, sum[:])
 	parts := int64(len(saved)/partSize + 1)
 	if parts > maxParts {
 		return fmt.Errorf("what %s knows is too long to be saved", judge)
@@ -90,11 +90,13 @@ func (l *Log) saveOne(ctx context.Context, judge string, size int64, saved []byt
 	if _, err := l.db.Exec(ctx, "DELETE FROM log_memory WHERE log_id = $1 AND judge = $2 AND idx >= $3", l.id, judge, size); err != nil {
 		return err
 	}
+	var mac []byte
 	for n := range parts {
 		part := saved[n*partSize : min((n+1)*partSize, int64(len(saved)))]
 		if part == nil {
 			part = []byte{}
 		}
+		mac = l.signer.memoryMAC(l.id, size, judge, n, parts, part, mac)
 		if err := l.db.Insert(ctx, insertMemory, []int64{l.id}, []string{judge}, []int64{size}, []int64{n}, []int64{parts}, [][]byte{part}, [][]byte{mac}); err != nil {
 			return err
 		}
@@ -178,11 +180,11 @@ func (l *Log) recall(ctx context.Context, chain []Past, j Judge) (place, error) 
 				break
 			}
 			below = index
-			saved, err := l.readSaved(ctx, of.LogID, index, j.Name())
+			taken, err := l.takeUp(ctx, of.LogID, index, j)
 			if err != nil {
 				return place{}, err
 			}
-			if saved != nil && j.Load(saved) == nil {
+			if taken {
 				return place{at, index}, nil
 			}
 		}
@@ -190,59 +192,103 @@ func (l *Log) recall(ctx context.Context, chain []Past, j Judge) (place, error) 
 	return place{}, nil
 }
 
-// pages is a reader over the rows of what was saved, which may be large: nobody copies
-// it together. What was read is let go of.
-type pages struct {
-	rows [][]byte
-	left int
+// takeUp has a judge load what it saved; not taken where that isn't whole, isn't vouched
+// for, or isn't what the judge takes. Parts are read and checked while the judge takes
+// those before them apart.
+func (l *Log) takeUp(ctx context.Context, logID, index int64, j Judge) (taken bool, err error) {
+	var count, size int64
+	err = l.db.QueryRow(ctx, "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM log_memory WHERE log_id = $1 AND judge = $2 AND idx = $3",
+		[]any{logID, j.Name(), index}, &count, &size)
+	if err != nil || count > maxParts || size > count*partSize {
+		return false, err
+	}
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	vouched := make(chan []byte, 8)
+	var failed error // once vouched is closed
+	go func() {
+		defer close(vouched)
+		failed = l.readSaved(reading, logID, index, j.Name(), count, vouched)
+	}()
+	of := &saved{vouched: vouched, left: int(size)}
+	if j.Load(of) == nil {
+		for part := range vouched {
+			of.left += len(part)
+		}
+		if failed == nil && of.left != 0 {
+			failed = errNotVouched
+		}
+		return failed == nil, failed // the judge knows it now: an error must end the start
+	}
+	refused := !of.ended // by the judge, whatever would have come
+	stop()
+	for range vouched {
+	}
+	if refused || errors.Is(failed, errNotVouched) {
+		failed = nil
+	}
+	return false, failed
+}
+
+var errNotVouched = errors.New("what was saved isn't whole, or isn't ours")
+
+// readSaved sends the parts of what was saved, each once it is vouched for.
+func (l *Log) readSaved(ctx context.Context, logID, index int64, judge string, count int64, vouched chan<- []byte) error {
+	rows, err := l.db.Query(ctx, "SELECT part, parts, bytes, mac FROM log_memory WHERE log_id = $1 AND judge = $2 AND idx = $3 ORDER BY part", logID, judge, index)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var before []byte
+	next := int64(0)
+	for ; rows.Next(); next++ {
+		var part, parts int64
+		var raw, mac []byte
+		if err := rows.Scan(&part, &parts, &raw, &mac); err != nil {
+			return err
+		}
+		if part != next || parts != count || !hmac.Equal(mac, l.signer.memoryMAC(logID, index, judge, part, parts, raw, before)) {
+			return errNotVouched
+		}
+		before = mac
+		select {
+		case vouched <- raw:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if next != count {
+		return errNotVouched
+	}
+	return nil
+}
+
+// saved reads what was vouched for. It ends early where some isn't.
+type saved struct {
+	vouched <-chan []byte
+	now     []byte
+	left    int
+	ended   bool // there was no more
 }
 
 // Len is how much is left to be read.
-func (p *pages) Len() int { return p.left }
+func (s *saved) Len() int { return s.left }
 
-func (p *pages) Read(into []byte) (n int, err error) {
-	for len(p.rows) > 0 && n < len(into) {
-		k := copy(into[n:], p.rows[0])
-		n += k
-		if p.rows[0] = p.rows[0][k:]; len(p.rows[0]) == 0 {
-			p.rows[0], p.rows = nil, p.rows[1:]
+func (s *saved) Read(into []byte) (int, error) {
+	for len(s.now) == 0 {
+		part, more := <-s.vouched
+		if !more {
+			s.ended = true
+			return 0, io.EOF
 		}
+		s.now = part
 	}
-	if p.left -= n; n == 0 && len(into) > 0 {
-		err = io.EOF
-	}
-	return n, err
-}
-
-// readSaved is what was saved, or nil where it isn't whole or isn't vouched for.
-func (l *Log) readSaved(ctx context.Context, logID, index int64, judge string) (*pages, error) {
-	rows, err := l.db.Query(ctx, "SELECT part, parts, bytes, mac FROM log_memory WHERE log_id = $1 AND judge = $2 AND idx = $3 ORDER BY part", logID, judge, index)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	saved, sum := &pages{}, sha256.New()
-	var mac []byte
-	next, parts := int64(0), int64(1)
-	for ; rows.Next(); next++ {
-		var part int64
-		var raw []byte
-		if err := rows.Scan(&part, &parts, &raw, &mac); err != nil {
-			return nil, err
-		}
-		if part != next || part >= maxParts || len(raw) > partSize {
-			return nil, nil
-		}
-		_, _ = sum.Write(raw) // it never fails
-		saved.rows, saved.left = append(saved.rows, raw), saved.left+len(raw)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	if next != parts || !hmac.Equal(mac, l.signer.memoryMAC(logID, index, judge, sum.Sum(nil))) {
-		return nil, nil
-	}
-	return saved, nil
+	n := copy(into, s.now)
+	s.now, s.left = s.now[n:], s.left-n
+	return n, nil
 }
 
 // replay calls f with a log's events from one on. What f made of them counts only

@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -70,6 +72,45 @@ func BenchmarkScan(b *testing.B) {
 			yardsticks(b, path, size, people(seed, min(n, 1_000_000)))
 		}
 	}
+}
+
+// BenchmarkWorkers scans one file by one worker and by two, on as many processors.
+func BenchmarkWorkers(b *testing.B) {
+	rows := insttest.Soak(20_000, 200_000)
+	x := indexOf(b, insttest.Soak(100_000, 1_000_000))
+	raw, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, people(strangerSeed, rows), own(rows))
+	path := write(b, b.TempDir(), "leak", raw)
+	for workers := 1; workers <= 2; workers++ {
+		b.Run(strconv.Itoa(workers), func(b *testing.B) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(workers))
+			b.SetBytes(int64(len(raw)))
+			for b.Loop() {
+				run(b, x, scan.Options{Paths: []string{path}, Workers: workers})
+			}
+		})
+	}
+}
+
+// BenchmarkPDF scans a printed table, beside pdftotext, which reads it for the scan too.
+func BenchmarkPDF(b *testing.B) {
+	n := insttest.Soak(500, 5000)
+	x := indexOf(b, insttest.Soak(100_000, 1_000_000))
+	raw, _ := printed(b, people(seed, n), "")
+	path := write(b, b.TempDir(), "leak.pdf", raw)
+	b.Run("scan", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		for b.Loop() {
+			run(b, x, scan.Options{Paths: []string{path}, Workers: 1})
+		}
+	})
+	b.Run("yardstick/pdftotext", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		for b.Loop() {
+			if err := exec.Command("pdftotext", "-layout", path, "-").Run(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // yardsticks read the same file by other means.

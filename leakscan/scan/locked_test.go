@@ -99,7 +99,7 @@ func TestPasswordsThatCameLater(t *testing.T) {
 const font = "/usr/share/fonts/opentype/ipaexfont-gothic/ipaexg.ttf"
 
 // printed writes people as a PDF with a table.
-func printed(t *testing.T, list []population.Person, password string) ([]byte, []leaktest.Truth) {
+func printed(t testing.TB, list []population.Person, password string) ([]byte, []leaktest.Truth) {
 	t.Helper()
 	columns := []field.Field{field.Number, field.Name, field.Birth, field.Phone}
 	raw, truth := leaktest.Leak(leaktest.Style{Format: "tsv", Columns: columns}, list, own(len(list)))
