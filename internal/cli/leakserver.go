@@ -28,16 +28,21 @@ func leakApartCommand() *cobra.Command {
 func (a *app) leakStartCommand() *cobra.Command {
 	var o installation.LeakScanOrder
 	var wait bool
-	cmd := &cobra.Command{Use: "start PATH --index FILE [--wait]", Short: "Have the server scan a path, in a process of its own",
+	var passwords string
+	cmd := &cobra.Command{Use: "start PATH --index FILE [--passwords FILE] [--wait]", Short: "Have the server scan a path, in a process of its own",
 		Long: `start has the running server scan a file or folder on its machine. The scan goes on
 after a restart. leak status says how far it is, leak evidence shows what is behind it.`, Args: cobra.ExactArgs(1)}
 	cmd.Flags().StringVar(&o.Index, "index", "", "the index's file")
+	cmd.Flags().StringVar(&passwords, "passwords", "", "a file with a password a line, to try on locked archives and PDFs")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is done")
 	_ = cmd.MarkFlagRequired("index") // the flag exists
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if o.Index, err = filepath.Abs(o.Index); err == nil {
 			o.Path, err = filepath.Abs(args[0])
+		}
+		if err == nil {
+			o.Passwords, err = readPasswords(passwords)
 		}
 		if err != nil {
 			return err

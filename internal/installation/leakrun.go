@@ -17,6 +17,7 @@ import (
 	"azekura/access"
 	"azekura/auditlog"
 	"azekura/gate"
+	"azekura/internal/slotfile"
 	"azekura/leakscan"
 	"azekura/leakscan/apart"
 	"azekura/leakscan/scan"
@@ -41,12 +42,22 @@ type LeakScanOrder struct {
 	Index   string `json:"index" maxLength:"4096" doc:"the index's file, an absolute path on the server's machine"`
 	Path    string `json:"path,omitempty" maxLength:"4096" doc:"a file or folder, an absolute path on the server's machine"`
 	Content []byte `json:"content,omitempty" doc:"in place of a path: a file of at most 32 MiB, in base64"`
+	// Passwords are kept with the scan, for evidence too.
+	Passwords []string `json:"passwords,omitempty" maxItems:"10000" doc:"to try on locked archives and PDFs"`
 }
 
 // keptOrder is an order as a scan's folder keeps it.
 type keptOrder struct {
 	LeakScanOrder
 	Case string `json:"case"` // of the index, when the scan began
+}
+
+func (o keptOrder) keep(dir string) error {
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return slotfile.Replace(filepath.Join(dir, orderFile), raw)
 }
 
 // LeakScan is how far a scan is, and what it found.
@@ -136,10 +147,7 @@ func (i *Installation) StartLeakScan(ctx context.Context, o LeakScanOrder) (Leak
 		o.Content = nil
 	}
 	if err == nil {
-		var raw []byte
-		if raw, err = json.Marshal(keptOrder{o, name}); err == nil {
-			err = os.WriteFile(filepath.Join(dir, orderFile), raw, 0o600)
-		}
+		err = keptOrder{o, name}.keep(dir)
 	}
 	if err != nil {
 		return LeakScan{}, fmt.Errorf("make the scan's folder: %w", err)
@@ -184,7 +192,7 @@ func (i *Installation) runLeakScan(ctx context.Context, id string) error {
 	}
 	o, err := i.scanOrder(dir)
 	if err == nil {
-		_, err = i.apart(ctx, apart.Order{Index: o.Index, Paths: []string{o.Path}, Folder: dir}, func(done, total int64) {
+		_, err = i.apart(ctx, apart.Order{Index: o.Index, Paths: []string{o.Path}, Folder: dir, Passwords: o.Passwords}, func(done, total int64) {
 			i.scanning.Store(id, [2]int64{done, total})
 		})
 	}
@@ -251,8 +259,8 @@ func (i *Installation) ForgetLeakScan(ctx context.Context, id string) error {
 	return nil
 }
 
-// removeUploads removes the files that came for scans with a case's indexes: people's
-// data in the clear, of no use once nothing can be shown of them.
+// removeUploads removes the files and passwords that came for scans with a case's
+// indexes: people's data in the clear, of no use once nothing can be shown of them.
 func (i *Installation) removeUploads(name string) error {
 	orders, err := filepath.Glob(filepath.Join(i.scansFolder(), "*", orderFile))
 	if err != nil {
@@ -264,11 +272,18 @@ func (i *Installation) removeUploads(name string) error {
 		if err != nil {
 			return err
 		}
-		if o.Case != name || o.Path != filepath.Join(dir, uploadFile) {
+		if o.Case != name {
 			continue
 		}
-		if err := os.Remove(o.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(dir, uploadFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove an uploaded file: %w", err)
+		}
+		if o.Passwords == nil {
+			continue
+		}
+		o.Passwords = nil
+		if err := o.keep(dir); err != nil {
+			return fmt.Errorf("remove a scan's passwords: %w", err)
 		}
 	}
 	return nil
@@ -381,7 +396,7 @@ func (i *Installation) ShowLeakEvidence(ctx context.Context, s access.Session, w
 	if _, err := i.Gate.Read(ctx, s, gate.ReadRequest{Who: gate.Who{Participant: ask.Participant}, Why: why, Fields: fields}); err != nil {
 		return "", err
 	}
-	return i.apart(ctx, apart.Order{Index: o.Index, Show: &place}, func(int64, int64) {})
+	return i.apart(ctx, apart.Order{Index: o.Index, Show: &place, Passwords: o.Passwords}, func(int64, int64) {})
 }
 
 // fileOf is the file on disk that a path in evidence begins with: a name may hold the

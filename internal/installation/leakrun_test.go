@@ -148,7 +148,7 @@ func TestLeakUploadsGo(t *testing.T) {
 			if _, err := i.MakeLeakIndex(t.Context(), s, gate.Why{Purpose: "review", Case: name}, index, func(int64, int64) {}); err != nil {
 				t.Fatal(err)
 			}
-			for _, o := range []installation.LeakScanOrder{{Index: index, Content: []byte("sent " + number + "\n")}, {Index: index, Path: folder}} {
+			for _, o := range []installation.LeakScanOrder{{Index: index, Content: []byte("sent " + number + "\n"), Passwords: []string{"the word sent " + number}}, {Index: index, Path: folder}} {
 				begun, err := i.StartLeakScan(t.Context(), o)
 				if err != nil {
 					t.Fatal(err)
@@ -159,14 +159,14 @@ func TestLeakUploadsGo(t *testing.T) {
 				scans[name] = append(scans[name], begun.ID)
 			}
 		}
-		if got := filesWith(t, i.Dir, "sent "+number); got != 2 {
-			t.Fatalf("%d files have what was uploaded, not 2", got)
+		if got := filesWith(t, i.Dir, "sent "+number); got != 4 {
+			t.Fatalf("%d files have what was uploaded or its password, not 4", got)
 		}
 		size := len(insttest.Events(t, i))
 		if err := i.CloseLeak(t.Context(), "L-4"); err != nil {
 			t.Fatal(err)
 		}
-		if got := filesWith(t, i.Dir, "sent "+number); got != 1 {
+		if got := filesWith(t, i.Dir, "sent "+number); got != 2 {
 			t.Errorf("after one of two cases was closed %d files have what was uploaded", got)
 		}
 		if at, err := i.LeakScanAt(scans["L-4"][0]); err != nil || at.State != "done" {
