@@ -251,6 +251,8 @@ func (d *Directory) EnrolDevice(ctx context.Context, a *device.Authority, code, 
 		return device.Issued{}, "", ErrDeviceCode
 	case known != nil && (known.Revoked != nil || known.device != c.device):
 		return device.Issued{}, "", fmt.Errorf("%w: this key was revoked, or is another device's; make a new one", ErrInvalid)
+	case known != nil && known.Kind != kind: // else one that was copied out of its file would be listed as one that can't be
+		return device.Issued{}, "", fmt.Errorf("%w: this key is enrolled as one in a %s, and can't become one in a %s; make a new one", ErrInvalid, known.Kind, kind)
 	case d.deviceStopped(c.device):
 		return device.Issued{}, "", ErrContained
 	}

@@ -206,6 +206,36 @@ func TestCodes(t *testing.T) {
 	})
 }
 
+// TestKind: how a key is kept is said once. A key that was in a file doesn't become one
+// in a TPM by another enrolment, nor the other way; a kind that isn't known is refused.
+func TestKind(t *testing.T) {
+	clocked(t, func(t *testing.T, dir string, i *installation.Installation, pass func(time.Duration)) {
+		staffed(t, i)
+		for first, other := range map[string]string{access.KindFile: access.KindTPM, access.KindTPM: access.KindFile} {
+			csr := request(t)
+			enrol := func(kind string) error {
+				code, _, err := i.Access.NewDeviceCode(t.Context(), access.Operator(), "d-1")
+				must(t, err)
+				_, _, err = i.Access.EnrolDevice(t.Context(), i.Devices, code, kind, csr)
+				return err
+			}
+			must(t, enrol(first))
+			if err := enrol(other); !errors.Is(err, access.ErrInvalid) || !strings.Contains(err.Error(), "make a new one") {
+				t.Errorf("a key in a %s enrolled as one in a %s: %v", first, other, err)
+			}
+			must(t, enrol(first))
+			if err := enrol("card"); !errors.Is(err, access.ErrInvalid) {
+				t.Errorf("a kind that isn't one: %v", err)
+			}
+			keys := i.Access.Keys("d-1")
+			if k := keys[len(keys)-1]; k.Kind != first {
+				t.Errorf("%+v", k)
+			}
+			pass(time.Minute)
+		}
+	})
+}
+
 // TestTwoAddresses: a key that goes on at another address within a minute is an alarm,
 // without either address in it; one that nobody has a session by is no more than that.
 func TestTwoAddresses(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 
 	"azekura/access"
 	"azekura/access/device"
+	"azekura/access/device/browser"
 	"azekura/access/device/tpm"
 	"azekura/internal/slotfile"
 )
@@ -30,6 +31,7 @@ const (
 	agentKey  = "key.pem"
 	agentCert = "client.pem"
 	agentFile = "agent.json"
+	agentP12  = "client.p12"
 )
 
 // agentPause is how long an agent waits after a renewal that failed.
@@ -42,6 +44,9 @@ type Agent struct {
 	cert *x509.Certificate
 	at   agentAt
 	kept string
+	put  Install
+
+	browsers []*browser.Database
 }
 
 // agentAt is how the agent knows its server, and the TPM that has its key, if one has.
@@ -51,13 +56,14 @@ type agentAt struct {
 	TPM    string `json:"tpm,omitempty"`
 }
 
-// Enrol is what an agent enrols by.
+// Enrol is what an agent enrols by, and where it is to put each certificate.
 type Enrol struct {
 	Server string
 	Code   string
 	// TPM is the path of the TPM that is to make the key; AutoTPM is the PC's own if it
 	// has one that can be opened, and else a file; NoTPM is a file.
 	TPM string
+	Install
 }
 
 // What Enrol.TPM says beside a path.
@@ -70,9 +76,12 @@ const (
 // Where it holds no certificate yet, the code enrols: the key is in the folder before
 // the server hears of it, so whoever is killed asks again with the same.
 func OpenAgent(ctx context.Context, dir string, e Enrol) (*Agent, error) {
-	a := &Agent{dir: dir}
+	a := &Agent{dir: dir, put: e.Install}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the agent's folder: %w", err)
+	}
+	if err := a.openBrowsers(ctx); err != nil { // before a code is used up
+		return nil, err
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, agentCert))
 	switch {
@@ -87,10 +96,13 @@ func OpenAgent(ctx context.Context, dir string, e Enrol) (*Agent, error) {
 	if e.Code != "" {
 		return nil, fmt.Errorf("%s holds an enrolled key already; give a code with an empty folder, or none", dir)
 	}
+	if err := a.forBrowser(); err != nil {
+		return nil, err
+	}
 	if time.Now().After(a.due()) {
 		return a, a.renew(ctx)
 	}
-	return a, nil
+	return a, a.writeP12()
 }
 
 // Device is the device's id.
@@ -206,7 +218,7 @@ func (a *Agent) takeUp(raw []byte, at string) error {
 		}
 		return fmt.Errorf("%s in %s is of an enrolment that wasn't completed, and its key is in %s; give --tpm as it was begun with, or empty the folder", agentKey, a.dir, where)
 	}
-	return nil
+	return a.forBrowser()
 }
 
 // inFile is where a key is that no TPM has.
@@ -214,6 +226,9 @@ const inFile = "its key is in a file, which whoever reads it can copy"
 
 func (a *Agent) keepInTPM(path string, key *tpm.Key) error {
 	a.hasTPM(key)
+	if err := a.forBrowser(); err != nil {
+		return err
+	}
 	return slotfile.Replace(path, pem.EncodeToMemory(&pem.Block{Type: tpm.PEM, Bytes: key.DER()}))
 }
 
@@ -275,7 +290,7 @@ func (a *Agent) keep(c Certificate) error {
 	}
 	a.cert = cert
 	return errors.Join(slotfile.Replace(filepath.Join(a.dir, agentFile), append(at, '\n')),
-		slotfile.Replace(filepath.Join(a.dir, agentCert), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate})))
+		slotfile.Replace(filepath.Join(a.dir, agentCert), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate})), a.writeP12())
 }
 
 func (a *Agent) load(cert []byte) error {

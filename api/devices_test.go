@@ -237,8 +237,8 @@ func TestDemanded(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer.Body.Close()
-		if answer.StatusCode != want {
-			t.Errorf("%s: %s", path, answer.Status)
+		if answer.StatusCode != want || !answer.Close {
+			t.Errorf("%s: %s, and the connection stays: %v", path, answer.Status, !answer.Close)
 		}
 	}
 	answer, err := by(config).Post("https://"+address+api.EnrolPath, "application/json", strings.NewReader(`{"code":"azd_x","request":"AAAA"}`))
@@ -349,7 +349,14 @@ func agentLives(t *testing.T, at string) {
 	if err != nil || a.Device() != "pc-9" || time.Until(a.Until()) > device.Lasts {
 		t.Fatalf("%v", err)
 	}
-	for _, file := range []string{"key.pem", "client.pem", "agent.json"} {
+	files := []string{"key.pem", "client.pem", "agent.json"}
+	if at == api.NoTPM {
+		files = append(files, "client.p12")
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) != len(files) {
+		t.Errorf("the folder holds %v: %v", all, err)
+	}
+	for _, file := range files {
 		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", file, info.Mode(), err)
 		}

@@ -142,6 +142,9 @@ func (s *Server) identify(h http.Handler, demand bool) http.Handler {
 				status = http.StatusServiceUnavailable
 			}
 			w.Header().Set("Cache-Control", "no-store")
+			if errors.Is(err, device.ErrNoDevice) {
+				w.Header().Set("Connection", "close") // a certificate is shown in a handshake: whoever has got one comes anew
+			}
 			writeProblem(w, status, err.Error())
 			return
 		}

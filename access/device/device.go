@@ -50,6 +50,8 @@ const (
 	authorityLasts = 2 * 365 * 24 * time.Hour
 	// skew is how far a PC's clock may be behind ours.
 	skew = 5 * time.Minute
+	// authorityName is every authority's, by which browsers choose among certificates.
+	authorityName = "azekura devices"
 	// maxRequest bounds a certificate request, in bytes; one for P-256 has about 300.
 	maxRequest = 4 << 10
 )
@@ -110,7 +112,7 @@ func Create(path string, rand io.Reader, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "azekura devices"},
+	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: authorityName},
 		NotBefore: now.Add(-skew), NotAfter: now.Add(authorityLasts), KeyUsage: x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true}
 	der, err := x509.CreateCertificate(rand, template, template, key.Public(), key)
@@ -162,6 +164,10 @@ func Open(path string) (*Authority, error) {
 	pool.AddCert(pair.Leaf)
 	return &Authority{key: key, cert: pair.Leaf, pool: pool}, nil
 }
+
+// Named tells whether a certificate says that an authority such as ours issued it,
+// which is no proof.
+func Named(cert *x509.Certificate) bool { return cert.Issuer.CommonName == authorityName }
 
 // Issued is a certificate, and what a grant says of it.
 type Issued struct {

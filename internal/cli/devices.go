@@ -121,22 +121,37 @@ is in key.pem: whoever reads that can copy it, and every list says so. --tpm off
 for that, --tpm PATH for a certain TPM.
 
 AZEKURA_DEVICE=FOLDER has this command line's own staff-side commands come from this
-PC, over the network. For a browser, a key in a file:
-  openssl pkcs12 -export -inkey key.pem -in client.pem -out pc.p12
-and import pc.p12 there. A browser uses a TPM's key by way of PKCS #11 (tpm2-pkcs11),
-which this agent doesn't set up.`,
+PC, over the network. For a browser, run the agent as the user whose browser it is, with
+a key in a file (--tpm off) and --browser and the folder of the browser's NSS database:
+  Chromium  --browser $HOME/.pki/nssdb
+  Firefox   --browser of the profile's folder, such as $HOME/.mozilla/firefox/x.default
+The agent makes the database where there is none, installs each certificate with its key
+there, and removes the one of before. It needs certutil and pk12util (Debian's
+libnss3-tools), and a database without a password.
+
+For whatever else takes certificates, a key in a file is in client.p12 too, renewed with
+it (PKCS #12; its password is changeit, which keeps nobody out: the key lies beside it
+in key.pem). --after COMMAND has the shell run it with each new certificate, and once
+at the start: AZEKURA_P12 is that file's path (empty for a TPM's key), AZEKURA_CERT
+client.pem's. It must bear being run again.
+
+A browser uses a TPM's key by way of PKCS #11 (Debian's libtpm2-pkcs11-1), which this
+agent doesn't set up; --browser refuses such a key.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			e.Says = cmd.ErrOrStderr()
 			agent, err := api.OpenAgent(cmd.Context(), keep, e)
 			if err != nil {
 				return err
 			}
+			failed := func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), err, "(the agent tries again)") }
 			for {
 				fmt.Fprintf(cmd.OutOrStdout(), "device %s: certificate until %s in %s; %s\n", agent.Device(), agent.Until().Format(time.RFC3339), keep, agent.Kept())
 				if once {
-					return nil
+					return agent.Install(cmd.Context())
 				}
-				if err := agent.Renewed(cmd.Context(), func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "renew the certificate:", err) }); err != nil {
+				agent.Installed(cmd.Context(), failed)
+				if err := agent.Renewed(cmd.Context(), failed); err != nil {
 					return err
 				}
 			}
@@ -146,6 +161,8 @@ which this agent doesn't set up.`,
 	f.StringVar(&e.Server, "server", "", "the server's https:// address")
 	f.StringVar(&e.Code, "code", "", "the one-time code of this device")
 	f.StringVar(&e.TPM, "tpm", api.AutoTPM, "where the key is made: auto (the PC's TPM if there is one), off (a file), or a TPM's path")
+	f.StringArrayVar(&e.Browsers, "browser", nil, "the folder of an NSS database (Chromium's, Firefox's) to install each certificate in; may be repeated")
+	f.StringVar(&e.After, "after", "", "a command that the shell runs with each new certificate (AZEKURA_P12, AZEKURA_CERT)")
 	f.StringVar(&keep, "keep", "", "the folder for the key and the certificate")
 	f.BoolVar(&once, "once", false, "end once the certificate is there, or renewed where that is due")
 	_ = cmd.MarkFlagRequired("keep") // fails only for a flag that isn't there

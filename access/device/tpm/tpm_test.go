@@ -16,6 +16,7 @@ import (
 
 	keyfile "github.com/foxboron/go-tpm-keyfiles"
 	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
 )
 
 // TestKey: a key signs by its own TPM, again after it is read from its file, and by no
@@ -109,5 +110,35 @@ func TestStays(t *testing.T) {
 	digest := sha256.Sum256([]byte("what is signed"))
 	if _, err := said.Sign(rand.Reader, digest[:], crypto.SHA256); !errors.Is(err, tpm.ErrOther) {
 		t.Errorf("a public part other than the TPM made: %v", err)
+	}
+}
+
+// TestOnlySuch: what the TPM made otherwise than Make has it make isn't taken: it would
+// fail at its first signature, on a PC that is enrolled already.
+func TestOnlySuch(t *testing.T) {
+	at := tpmtest.Start(t)
+	open, err := linuxudstpm.Open(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	made := func(alg tpm2.TPMAlgID, bits int, options ...keyfile.TPMKeyOption) []byte {
+		key, err := keyfile.NewLoadableKey(open, alg, bits, nil, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keyfile.Marshal(key)
+	}
+	for what, der := range map[string][]byte{
+		"with a password":  made(tpm2.TPMAlgECC, 256, keyfile.WithUserAuth([]byte("a password"))),
+		"of another curve": made(tpm2.TPMAlgECC, 384),
+		"of RSA":           made(tpm2.TPMAlgRSA, 2048),
+	} {
+		if _, err := tpm.Read(at, der); err == nil || !strings.Contains(err.Error(), "on P-256 without a password") {
+			t.Errorf("a key %s: %v", what, err)
+		}
+	}
+	if _, err := tpm.Read(at, made(tpm2.TPMAlgECC, 256)); err != nil {
+		t.Errorf("one as Make's: %v", err)
 	}
 }
