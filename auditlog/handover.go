@@ -8,6 +8,7 @@ import (
 
 	"azekura/auditlog/check"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -19,6 +20,9 @@ const PurposeSuccessor = "successor"
 
 // Successor is that event, for a log's next key or for the next log's.
 func Successor(key, next, nextKey string) (Event, error) {
+	if v, err := note.NewVerifier(nextKey); err != nil || v.Name() != next {
+		return Event{}, fmt.Errorf("the key that is to follow isn't one of %s", next)
+	}
 	detail, err := json.Marshal(map[string]string{"key": key, "next": next, "next_key": nextKey})
 	return Event{Action: System, Outcome: "ok", Purpose: PurposeSuccessor, Detail: detail}, err
 }

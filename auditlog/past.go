@@ -159,7 +159,7 @@ func readLogID(dir string) (int64, error) {
 // of its own, or finds them there, and returns the public key. Nothing is signed
 // with it until CreateNext.
 func PrepareNext(dir, origin string, id int64) (vkey string, err error) {
-	if found, err := os.ReadFile(filepath.Join(dir, "vkey")); err == nil {
+	if found, err := os.ReadFile(filepath.Join(dir, "vkey")); err == nil && len(found) > 0 {
 		of, err := os.ReadFile(filepath.Join(dir, "origin"))
 		if err != nil || strings.TrimSpace(string(of)) != origin {
 			return "", fmt.Errorf("%s holds another log's signer than %s; look at it, and move it away", dir, origin)
@@ -178,11 +178,11 @@ func PrepareNext(dir, origin string, id int64) (vkey string, err error) {
 		return "", fmt.Errorf("make the signer's key: %w", err)
 	}
 	for _, f := range [][2]string{{fileLogID, strconv.FormatInt(id, 10)}, {"origin", origin}, {"key", skey}, {"vkey", vkey}} {
-		if err := writeNew(filepath.Join(dir, f[0]), []byte(f[1]+"\n")); err != nil {
+		if err := slotfile.WriteNew(filepath.Join(dir, f[0]), []byte(f[1]+"\n")); err != nil {
 			return "", err
 		}
 	}
-	return vkey, slotfile.SyncDir(dir)
+	return vkey, nil
 }
 
 // CreateNext makes what PrepareNext prepared the signer of a log that follows

@@ -71,7 +71,7 @@ func CreateSigner(dir, origin string) error {
 		return fmt.Errorf("make the signer's key: %w", err)
 	}
 	for name, text := range map[string]string{"key": skey, "vkey": vkey, "origin": origin} {
-		if err := writeNew(filepath.Join(dir, name), []byte(text+"\n")); err != nil {
+		if err := slotfile.WriteNew(filepath.Join(dir, name), []byte(text+"\n")); err != nil {
 			return err
 		}
 	}
@@ -91,15 +91,6 @@ func CreateSigner(dir, origin string) error {
 		return err
 	}
 	return slotfile.Create(filepath.Join(dir, "state"), body)
-}
-
-func writeNew(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // AwaitSigner waits until no process has a signer's folder open. One that is killed

@@ -39,6 +39,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"azekura/internal/slotfile"
 )
 
 const (
@@ -124,21 +126,13 @@ func Create(path string, rand io.Reader, now time.Time) error {
 		return err
 	}
 	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	return writeNew(path, text)
-}
-
-// writeNew never writes over what is there: a lost key shuts every device out.
-func writeNew(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the devices' authority: %w", err)
+	// It writes over none: a lost key shuts every device out.
+	err = os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		err = slotfile.WriteNew(path, text)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("make the devices' authority: %w", err)
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("make the devices' authority: %w", err), os.Remove(path))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"azekura/access/signin"
+	"azekura/internal/slotfile"
 	"azekura/population"
 	"azekura/register"
 )
@@ -49,7 +50,7 @@ func MakeUp(ctx context.Context, dir string, o MadeUpOptions) error {
 	if err := writePeople(ctx, people+".new", o); err != nil {
 		return err
 	}
-	if err := writeNew(filepath.Join(dir, madeUpPassphrase), passphrase+"\n"); err != nil {
+	if err := slotfile.WriteNew(filepath.Join(dir, madeUpPassphrase), []byte(passphrase+"\n")); err != nil {
 		return err
 	}
 	if err := os.Rename(people+".new", people); err != nil {
@@ -75,16 +76,6 @@ func setSignIn(dir string, to *signin.Settings) error {
 	}
 	c.SignIn = to
 	return c.write(dir)
-}
-
-// writeNew replaces nothing: the folder may not be ours.
-func writeNew(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
 }
 
 func writePeople(ctx context.Context, path string, o MadeUpOptions) error {

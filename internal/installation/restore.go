@@ -331,7 +331,7 @@ func (r *restoring) writeFiles() error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
-		if err := writeNew(path, string(f.Content)); err != nil {
+		if err := slotfile.WriteNew(path, f.Content); err != nil {
 			return err
 		}
 	}

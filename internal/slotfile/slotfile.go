@@ -6,6 +6,8 @@
 // SHA-256, so a torn write leaves the slot before it. It has its full size from
 // the start, so storing needs no new disk space. One process at a time opens it.
 // It promises nothing against somebody who may write the file.
+//
+// Files that are written once, or in whole, go through WriteNew and Replace.
 package slotfile
 
 import (
@@ -17,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -47,18 +48,14 @@ type File struct {
 
 // Create makes a file that holds a first state; it must not be there yet.
 func Create(path string, first []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
+	if len(first) > Max {
+		return tooLong(first)
 	}
-	if _, err := f.Write(make([]byte, 2*Size)); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	s := &File{f: f}
-	if err := errors.Join(s.Store(first), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return SyncDir(filepath.Dir(path))
+	return WriteNew(path, append(make([]byte, Size), encode(1, first)...))
+}
+
+func tooLong(state []byte) error {
+	return fmt.Errorf("the state has %d bytes, and a slot holds %d", len(state), Max)
 }
 
 // Open opens a file for this process alone and returns the newest whole state.
@@ -147,7 +144,7 @@ func decode(raw []byte) (turn uint64, state []byte, whole bool) {
 // error the state before it still stands.
 func (s *File) Store(state []byte) error {
 	if len(state) > Max {
-		return fmt.Errorf("the state has %d bytes, and a slot holds %d", len(state), Max)
+		return tooLong(state)
 	}
 	if _, err := s.f.WriteAt(encode(s.turn+1, state), (s.slot^1)*Size); err != nil {
 		return err
@@ -162,30 +159,3 @@ func (s *File) Store(state []byte) error {
 
 // Close lets another process open the file.
 func (s *File) Close() error { return s.f.Close() }
-
-// SyncDir makes a folder's names as durable as the contents behind them.
-func SyncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// Replace puts data into a file's place, whole or not at all, and syncs both it
-// and its name.
-func Replace(path string, data []byte) error {
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return SyncDir(filepath.Dir(path))
-}

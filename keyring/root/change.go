@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"reflect"
 
+	"azekura/internal/slotfile"
+
 	"filippo.io/age"
 	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
 )
@@ -48,14 +50,7 @@ func Stage(dir string, transit *TransitConfig, o FileOptions) error {
 		return err
 	}
 	// Half a file here would keep the installation shut.
-	path := filepath.Join(dir, nextName)
-	if err := writeNew(path+".new", append(raw, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return slotfile.Replace(filepath.Join(dir, nextName), append(raw, '\n'))
 }
 
 // Staged tells how the next root key is kept, if one is staged.
@@ -104,7 +99,11 @@ func Placed(dir string, c Next, present Config) bool {
 // Discard takes the staged root key away, or what is there of it. It is for when
 // the keyring is under the present one.
 func Discard(dir string) error {
-	return remove(dir, nextName, nextName+".new", nextRecoveryName, nextFileName)
+	cut, err := fs.Glob(os.DirFS(dir), "root.next.*.new*") // half written
+	if err != nil {
+		return err
+	}
+	return remove(dir, append([]string{nextName, nextRecoveryName, nextFileName}, cut...)...)
 }
 
 // Promote puts the staged root key in the present one's place, whose copies in dir
@@ -146,7 +145,7 @@ func promoteFile(dir string, copied bool) error {
 	if err := os.Rename(filepath.Join(dir, nextFileName), filepath.Join(dir, FileName)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return slotfile.SyncDir(dir)
 }
 
 // remove deletes files that may be there, in this order.
@@ -156,7 +155,7 @@ func remove(dir string, names ...string) error {
 			return err
 		}
 	}
-	return syncDir(dir)
+	return slotfile.SyncDir(dir)
 }
 
 // HasRecovery tells whether a recovery copy of the present root key is in dir.

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"azekura/internal/slotfile"
+
 	"filippo.io/age"
 	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
 	"github.com/hashicorp/go-kms-wrapping/v2/aead"
@@ -92,7 +94,7 @@ func createFile(dir, name, recoveryName string, o FileOptions) error {
 	if err := writeNew(filepath.Join(dir, name), sealed); err != nil {
 		return undo(err)
 	}
-	return syncDir(dir)
+	return nil
 }
 
 // OpenFile opens the root key in dir.
@@ -235,16 +237,12 @@ func readBounded(path string, limit int64) ([]byte, error) {
 }
 
 func writeNew(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	err := slotfile.WriteNew(path, data)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already and is not replaced: it may be all that opens a register: %w", path, fs.ErrExist)
 	}
 	if err != nil {
 		return fmt.Errorf("write the root key: %w", err)
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write the root key: %w", errors.Join(err, os.Remove(path)))
 	}
 	return nil
 }
@@ -253,31 +251,11 @@ func writeNew(path string, data []byte) error {
 // one or the other.
 func replaceSealed(path string, key []byte, to age.Recipient) error {
 	sealed, err := seal(key, to)
-	if err != nil {
-		return err
+	if err == nil {
+		err = slotfile.Replace(path, sealed)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // made 0600
 	if err != nil {
 		return fmt.Errorf("write the root key: %w", err)
-	}
-	_, err = f.Write(sealed)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write the root key: %w", errors.Join(err, os.Remove(f.Name())))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err == nil {
-		err = errors.Join(d.Sync(), d.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("sync the root key's folder: %w", err)
 	}
 	return nil
 }
