@@ -260,9 +260,7 @@ func (o *office) needle(text string) {
 			o.Error("a note lies in the clear")
 		}
 	}
-	files, err := filepath.Glob(filepath.Join(o.dir, "azekura.db*"))
-	o.ok(err)
-	for _, f := range files {
+	for _, f := range insttest.Files(o.T, o.dir, "azekura.db*") {
 		raw, err := os.ReadFile(f)
 		o.ok(err)
 		if bytes.Contains(raw, []byte(text[:12])) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -29,13 +30,13 @@ func (d *days) copied(ctx context.Context) (Attempt, error) {
 			}
 		}
 	}
-	list, err := filepath.Glob(filepath.Join(d.dir, "azekura.db*"))
+	list, err := fs.Glob(os.DirFS(d.dir), "azekura.db*")
 	if err != nil || len(list) == 0 {
 		return a, errors.Join(err, errors.New("the drill's database isn't where it was made"))
 	}
 	found := map[int]bool{}
-	for _, path := range list {
-		if err := look(ctx, path, needles, found); err != nil {
+	for _, name := range list {
+		if err := look(ctx, filepath.Join(d.dir, name), needles, found); err != nil {
 			return a, fmt.Errorf("look through the copied database: %w", err)
 		}
 	}

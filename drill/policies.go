@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -34,10 +35,13 @@ func readPolicies(path string) (string, *policy.Set, error) {
 	}
 	files := []string{path}
 	if info.IsDir() {
-		if files, err = filepath.Glob(filepath.Join(path, "*.cedar")); err != nil || len(files) == 0 {
+		if files, err = fs.Glob(os.DirFS(path), "*.cedar"); err != nil || len(files) == 0 {
 			return "", nil, errors.Join(fmt.Errorf("%w: the folder of policies holds no *.cedar", ErrOptions), err)
 		}
 		slices.Sort(files)
+		for i := range files {
+			files[i] = filepath.Join(path, files[i])
+		}
 	}
 	var text strings.Builder
 	for _, file := range files {

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -314,13 +316,13 @@ func Heads(dir string) ([]Head, error) {
 	if _, err := readSettings(dir); err != nil {
 		return nil, err
 	}
-	homes, err := filepath.Glob(filepath.Join(dir, logsDir, "*", logFile))
+	found, err := fs.Glob(os.DirFS(dir), logsDir+"/*/"+logFile)
 	if err != nil {
 		return nil, err
 	}
 	var list []Head
-	for _, path := range homes {
-		home := filepath.Dir(path)
+	for _, name := range found {
+		home := filepath.Join(dir, path.Dir(name))
 		settings, err := readLog(home)
 		if err != nil {
 			return nil, err

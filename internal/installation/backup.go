@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -115,32 +117,28 @@ func settings(files []backup.File) []backup.File {
 func carriedFiles(dir string) ([]backup.File, error) {
 	var names []string
 	for _, pattern := range []string{configFile, "root*.age", "root*.json", signerDir + "/*", signerDir + ".[0-9]*/*"} {
-		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		found, err := fs.Glob(os.DirFS(dir), pattern) // whatever signs the folder's own name has
 		if err != nil {
 			return nil, err
 		}
 		names = append(names, found...)
 	}
 	if config, err := ReadConfig(dir); err == nil && config.MadeUp {
-		names = append(names, filepath.Join(dir, madeUpPassphrase)) // it guards nobody
+		names = append(names, madeUpPassphrase) // it guards nobody
 	}
 	var files []backup.File
-	for _, path := range names {
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return nil, err
-		}
+	for _, name := range names {
 		if leftHere(name) {
 			continue
 		}
-		content, err := os.ReadFile(path)
+		content, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 		if errors.Is(err, os.ErrNotExist) { // replaced at this moment, or never there
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read what the backup takes: %w", err)
 		}
-		files = append(files, backup.File{Name: filepath.ToSlash(name), Content: content})
+		files = append(files, backup.File{Name: name, Content: content})
 	}
 	return files, nil
 }
@@ -150,5 +148,5 @@ func leftHere(name string) bool {
 	case signerDir + "/state", signerDir + "/key.next", signerDir + "/rotating", signerDir + "/confirmed":
 		return true
 	}
-	return strings.HasSuffix(name, ".new")
+	return strings.Contains(path.Base(name), ".new") // half written
 }

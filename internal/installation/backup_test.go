@@ -53,7 +53,7 @@ func database(t *testing.T, engine string) string {
 // restore restores a backup into a new place on an engine.
 func restore(t *testing.T, raw []byte, engine string, identity age.Identity) (dir string, done installation.Restored) {
 	t.Helper()
-	dir = filepath.Join(t.TempDir(), "restored")
+	dir = filepath.Join(t.TempDir(), "restored [1]")
 	done, err := installation.Restore(t.Context(), bytes.NewReader(raw),
 		installation.RestoreOptions{Dir: dir, Database: database(t, engine), Identities: []age.Identity{identity}})
 	if err != nil {
@@ -198,11 +198,7 @@ func behind(t *testing.T, dir string, raw []byte, identity age.Identity) {
 	if c.Database != "" {
 		replaceInConfig(t, dir, c.Database, pgtest.URL(t))
 	} else {
-		files, err := filepath.Glob(filepath.Join(dir, "azekura.db*"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
+		for _, f := range insttest.Files(t, dir, "azekura.db*") {
 			if err := os.Remove(f); err != nil {
 				t.Fatal(err)
 			}
@@ -351,7 +347,7 @@ func TestBackupAsTheApplication(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner, application = roles(t)
-	o := installation.RestoreOptions{Dir: filepath.Join(t.TempDir(), "restored"), Database: application, Owner: owner, Identities: []age.Identity{identity}}
+	o := installation.RestoreOptions{Dir: filepath.Join(t.TempDir(), "restored [1]"), Database: application, Owner: owner, Identities: []age.Identity{identity}}
 	done, err := installation.Restore(t.Context(), bytes.NewReader(raw), o)
 	if err != nil || !done.Header.Jobs {
 		t.Fatal(err, done.Header.Jobs)

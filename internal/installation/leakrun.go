@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"time"
@@ -262,12 +263,12 @@ func (i *Installation) ForgetLeakScan(ctx context.Context, id string) error {
 // removeUploads removes the files and passwords that came for scans with a case's
 // indexes: people's data in the clear, of no use once nothing can be shown of them.
 func (i *Installation) removeUploads(name string) error {
-	orders, err := filepath.Glob(filepath.Join(i.scansFolder(), "*", orderFile))
+	orders, err := fs.Glob(os.DirFS(i.scansFolder()), "*/"+orderFile)
 	if err != nil {
 		return err
 	}
-	for _, path := range orders {
-		dir := filepath.Dir(path)
+	for _, order := range orders {
+		dir := filepath.Join(i.scansFolder(), path.Dir(order))
 		o, err := i.scanOrder(dir)
 		if err != nil {
 			return err

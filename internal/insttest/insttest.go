@@ -8,6 +8,8 @@ package insttest
 import (
 	"bytes"
 	"context"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -51,12 +53,26 @@ func New(t testing.TB, engine string) string {
 // budgets have no limits until a test sets some.
 func NewAt(t testing.TB, url string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "installation")
+	dir := filepath.Join(t.TempDir(), "in[st]allation #1 %41?")
 	o := installation.CreateOptions{Database: url, Passphrase: passphrase, WorkFactor: 10, MadeUp: true, Budgets: budget.Unlimited()}
 	if _, err := installation.Create(t.Context(), dir, o); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// Files are those in a folder whose names match a pattern (path.Match), whatever
+// signs the folder's own name has.
+func Files(t testing.TB, dir, pattern string) (paths []string) {
+	t.Helper()
+	names, err := fs.Glob(os.DirFS(dir), pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		paths = append(paths, filepath.Join(dir, filepath.FromSlash(name)))
+	}
+	return paths
 }
 
 // Open opens an installation until the end of the test.

@@ -85,8 +85,7 @@ func TestRootKilled(t *testing.T) {
 
 func nothingStaged(t *testing.T, dir string) {
 	t.Helper()
-	left, err := filepath.Glob(filepath.Join(dir, "root.next*"))
-	if err != nil || len(left) > 0 {
+	if left := insttest.Files(t, dir, "root.next*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
