@@ -3,8 +3,11 @@
 // so.
 //
 // It promises that the other process gets no environment but where programs and
-// temporary files are, and ends when the one that began it does. It doesn't promise
-// a sandbox: the process is the same user's, and could open what that user can.
+// temporary files are, and ends when the one that began it does. Where the kernel has
+// Landlock (Linux 5.13 and later) it opens only the files that it is to read and the
+// system's programs, and writes only into the scan's folder and a temporary one that
+// goes with it; where it may begin in a network of its own, it reaches no other. Where
+// neither is there, as in some containers, it could do what its user can.
 package apart
 
 import (
@@ -14,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -51,17 +53,14 @@ var ErrFailed = errors.New("the scan's process failed")
 func Run(ctx context.Context, program []string, o Order, progress func(done, total int64)) (text string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program[0], program[1:]...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
-	in, err := cmd.StdinPipe() // open for as long as we live
+	// What was unpacked goes even where the other process is killed.
+	temp, err := os.MkdirTemp("", "azekura-apart-")
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrFailed, err)
 	}
-	out, err := cmd.StdoutPipe()
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+	cmd, in, out, err := start(ctx, program, temp)
 	if err != nil {
-		return "", err
-	}
-	if err := cmd.Start(); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	err = json.NewEncoder(in).Encode(o)
@@ -93,6 +92,9 @@ func Main(ctx context.Context, in io.Reader, out io.Writer) error {
 	var o Order
 	if err := d.Decode(&o); err != nil {
 		return fmt.Errorf("read what to do: %w", err)
+	}
+	if err := o.confine(); err != nil {
+		return fmt.Errorf("confine the scan's process: %w", err)
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, in)

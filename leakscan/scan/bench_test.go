@@ -95,7 +95,7 @@ func BenchmarkWorkers(b *testing.B) {
 func BenchmarkPDF(b *testing.B) {
 	n := insttest.Soak(500, 5000)
 	x := indexOf(b, insttest.Soak(100_000, 1_000_000))
-	raw, _ := printed(b, people(seed, n), "")
+	raw, _ := leaktest.PDF(b, people(seed, n), "")
 	path := write(b, b.TempDir(), "leak.pdf", raw)
 	b.Run("scan", func(b *testing.B) {
 		b.SetBytes(int64(len(raw)))

@@ -1,7 +1,6 @@
 package scan_test
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,10 +9,6 @@ import (
 
 	"azekura/leakscan/leaktest"
 	"azekura/leakscan/scan"
-	"azekura/population"
-	"azekura/register/field"
-
-	"github.com/signintech/gopdf"
 )
 
 // packed packs files of a folder by a program that people use.
@@ -95,48 +90,10 @@ func TestPasswordsThatCameLater(t *testing.T) {
 	}
 }
 
-// font is Debian's, as internal/setup installs it.
-const font = "/usr/share/fonts/opentype/ipaexfont-gothic/ipaexg.ttf"
-
-// printed writes people as a PDF with a table.
-func printed(t testing.TB, list []population.Person, password string) ([]byte, []leaktest.Truth) {
-	t.Helper()
-	columns := []field.Field{field.Number, field.Name, field.Birth, field.Phone}
-	raw, truth := leaktest.Leak(leaktest.Style{Format: "tsv", Columns: columns}, list, own(len(list)))
-	var pdf gopdf.GoPdf
-	config := gopdf.Config{PageSize: *gopdf.PageSizeA4}
-	if password != "" {
-		config.Protection = gopdf.PDFProtectionConfig{UseProtection: true, Permissions: gopdf.PermissionsPrint, UserPass: []byte(password), OwnerPass: []byte("owner of it")}
-	}
-	pdf.Start(config)
-	if err := pdf.AddTTFFont("font", font); err != nil {
-		t.Fatal(err)
-	}
-	for i, line := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
-		if i%50 == 0 {
-			pdf.AddPage()
-			if err := pdf.SetFont("font", "", 9); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for n, cell := range strings.Split(line, "\t") {
-			pdf.SetXY(30+float64(n)*130, 30+float64(i%50)*15)
-			if err := pdf.Text(cell); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	var out bytes.Buffer
-	if _, err := pdf.WriteTo(&out); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes(), truth
-}
-
 func TestPDF(t *testing.T) {
 	x := indexOf(t, 2000)
-	open, truth := printed(t, people(seed, 120), "")
-	shut, _ := printed(t, people(seed, 120), "shut")
+	open, truth := leaktest.PDF(t, people(seed, 120), "")
+	shut, _ := leaktest.PDF(t, people(seed, 120), "shut")
 	for _, c := range []struct {
 		name      string
 		raw       []byte
