@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -13,6 +14,13 @@ import (
 
 // handshake is how long a peer has for one.
 const handshake = 5 * time.Second
+
+// linger is how long one that was refused may take to hear of it and to close, and
+// mostLeft how much it may send meanwhile.
+const (
+	linger   = time.Second
+	mostLeft = 64 << 10
+)
 
 // Fault is why a handshake was refused, where that says something of who tried.
 type Fault uint8
@@ -119,12 +127,17 @@ func (d *door) shake(c net.Conn) {
 		}
 		return
 	}
-	c.Close()
+	defer c.Close()
 	if r := (Refused{Fault: faultOf(err, shown), From: c.RemoteAddr()}); r.Fault != 0 {
 		if shown != nil {
 			r.Device, r.Key = shown.Subject.CommonName, sha256.Sum256(shown.RawSubjectPublicKeyInfo)
 		}
 		d.refused(r)
+	}
+	// Closed while what it has sent on lies unread, the peer would get a reset, and never
+	// the word why: a browser would try its old certificate again and again.
+	if c.SetReadDeadline(time.Now().Add(linger)) == nil {
+		_, _ = io.CopyN(io.Discard, c, mostLeft)
 	}
 }
 

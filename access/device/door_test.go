@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,4 +120,44 @@ func TestDoor(t *testing.T) {
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accepting once it is closed: %v", err)
 	}
+}
+
+// TestRefusedHearsWhy: one that is refused is told so, whatever it has sent on in the
+// meantime, and isn't merely cut off: a browser looks for another certificate then.
+func TestRefusedHearsWhy(t *testing.T) {
+	a, other := authority(t), authority(t)
+	foreign, _ := enrol(t, other, newKey(t), time.Now())
+	server, _ := enrol(t, other, newKey(t), time.Now())
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan device.Refused, 1)
+	l := a.Listen(inner, server, time.Now, func(r device.Refused) { refused <- r })
+	var serving sync.WaitGroup
+	serving.Go(func() { _, _ = l.Accept() })
+	c, err := net.Dial("tcp", inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	conn := tls.Client(c, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &foreign, nil }})
+	if err := conn.Handshake(); err != nil { // by TLS 1.3 it is over on this side
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: azekura\r\n\r\n"); err != nil {
+			t.Fatal("it is cut off:", err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	<-refused
+	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "remote error: tls:") {
+		t.Error("it hears:", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	serving.Wait()
 }
