@@ -127,7 +127,7 @@ type ReadAnswer struct {
 type CheckRequest struct {
 	Whom
 	Reason
-	Field string `json:"field" maxLength:"16"`
+	Field string `json:"field" maxLength:"16" doc:"any but sex: of two that it can be, no tells it as well as yes"`
 	Claim string `json:"claim" maxLength:"1024" doc:"what the caller says"`
 }
 

@@ -1,6 +1,7 @@
 package auditlog
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -143,13 +144,14 @@ var ErrTooLong = errors.New("the event is longer than a log entry may be (64 KiB
 // exposure. A check that is asked, a change and a shredding tell that the person
 // is in the register; a check that is answered with yes tells the field as well,
 // for who asked now knows that what they said is so. A set event opens its fields
-// for each member, unless they stay inside the gate.
+// for each member, unless they stay inside the gate. Whoever named the person by a
+// ref and was answered knows that it is theirs.
 func (e *Event) Opened() field.Set {
 	switch e.Action {
 	case Read, Show:
-		return e.fieldSet()
+		return e.fieldSet() | e.named()
 	case Check, Change, Shred:
-		return field.SetOf(field.Existence)
+		return field.SetOf(field.Existence) | e.named()
 	case Checked:
 		if e.Outcome == "yes" {
 			return e.fieldSet()
@@ -158,6 +160,16 @@ func (e *Event) Opened() field.Set {
 		if e.Set != nil && e.Set.Opens {
 			return e.Set.Union
 		}
+	}
+	return 0
+}
+
+// ByRef stands in the detail of an event whose participant was named by a ref.
+const ByRef = `"by":"ref"`
+
+func (e *Event) named() field.Set {
+	if bytes.Contains(e.Detail, []byte(ByRef)) {
+		return field.SetOf(field.Ref)
 	}
 	return 0
 }

@@ -87,7 +87,7 @@ func (g *Gate) displaceOne(ctx context.Context, p *register.Sealed) error {
 			of[x.Epoch()] = append(of[x.Epoch()], t.Tokens...)
 		}
 	}
-	detail, err := shredDetail(p.Key.No, p.Key.Epoch, approval.Approved{})
+	detail, err := shredDetail(person{Sealed: p}, approval.Approved{})
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ func (g *Gate) Change(ctx context.Context, s access.Session, r ChangeRequest) (C
 	if err != nil {
 		return Changed{}, err
 	}
+	event.Detail = p.named
 	if fields&indexed == 0 || fields.Contains(indexed) {
 		if err := g.isAsked(ctx, s, event, p); err != nil {
 			return Changed{}, err
@@ -147,7 +148,7 @@ func (g *Gate) refused(ctx context.Context, event auditlog.Event, p *register.Se
 			return err
 		}
 		if other := found[taken.By]; other != nil {
-			p = other
+			p, event.Detail = other, nil // the ref that was named isn't theirs
 		}
 		why = fmt.Errorf("%w: %w", ErrInvalid, taken)
 	case !errors.Is(why, register.ErrConflict):
@@ -195,7 +196,7 @@ func (g *Gate) ShredBy(ctx context.Context, s access.Session, who Who, why Why, 
 		forms = append(forms, value.IndexForms(&record)...)
 	}
 	event.Outcome = "ok"
-	if event.Detail, err = shredDetail(p.Key.No, p.Key.Epoch, by); err != nil {
+	if event.Detail, err = shredDetail(p, by); err != nil {
 		return Changed{}, err
 	}
 	receipt, err := g.store.Shred(ctx, event, p.Sealed, forms)
@@ -205,10 +206,15 @@ func (g *Gate) ShredBy(ctx context.Context, s access.Session, who Who, why Why, 
 	return Changed{Participant: p.Key.ID, Version: p.Latest(), Event: receipt.Index()}, err
 }
 
-func shredDetail(key, epoch int64, by approval.Approved) ([]byte, error) {
+func shredDetail(p person, by approval.Approved) ([]byte, error) {
+	named := ""
+	if p.by != "" {
+		named = "ref"
+	}
 	return json.Marshal(struct {
+		By       string `json:"by,omitempty"` // as auditlog.ByRef has it
 		Key      int64  `json:"key"`
 		Epoch    int64  `json:"epoch"`
 		Approval string `json:"approval,omitempty"`
-	}{key, epoch, by.Note()})
+	}{named, p.Key.No, p.Key.Epoch, by.Note()})
 }

@@ -23,6 +23,9 @@ type CheckRequest struct {
 // that it was asked, before anything is opened; and the answer, before it is
 // told.
 func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (bool, error) {
+	if r.Field == field.Sex {
+		return false, fmt.Errorf("%w: a sex isn't checked: no would tell it as well as yes; read it, where the case is so far", ErrInvalid)
+	}
 	event, on, err := g.decide(ctx, s, auditlog.Check, field.SetOf(r.Field), r.Why)
 	if err != nil {
 		return false, err
@@ -35,6 +38,7 @@ func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (boo
 	if err != nil {
 		return false, err
 	}
+	event.Detail = p.named
 	done, err := g.cases.Try(on.Ground, s, p.Key.ID)
 	if err != nil {
 		return false, g.denied(ctx, event, err)

@@ -123,6 +123,7 @@ func (g *Gate) Read(ctx context.Context, s access.Session, r ReadRequest) (Answe
 	if err != nil {
 		return Answer{}, err
 	}
+	event.Detail = p.named
 	version := r.Version
 	if version == 0 {
 		version = p.Latest()
@@ -217,6 +218,7 @@ func (g *Gate) withKey(ctx context.Context, key keyring.DataKey, open func(keyri
 type person struct {
 	*register.Sealed
 	by    string
+	named []byte // the event's detail, if by isn't "": it counts as told that the ref is theirs
 	under *policy.Text
 }
 
@@ -252,14 +254,18 @@ func (g *Gate) isMeant(ctx context.Context, receipt auditlog.Receipt, p person) 
 // is an event: it tells the asker that nobody has that ref.
 func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who) (person, error) {
 	id, by := who.Participant, ""
+	var named []byte
 	if id == (uuid.UUID{}) {
 		form, err := value.QueryForm(value.KindRef, who.Ref, "", g.log.Now())
 		if err != nil {
 			return person{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
+		mark := ""
 		if g.typed.near(event.Staff, form, g.log.Now()) {
-			event.Detail = []byte(`{"near":true}`)
+			mark = `,"near":true`
 		}
+		named = []byte(`{` + auditlog.ByRef + `}`)
+		event.Detail = []byte(`{` + auditlog.ByRef + mark + `}`)
 		found, err := g.store.Find(ctx, form, 2)
 		if err != nil {
 			return person{}, err
@@ -269,7 +275,7 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who
 			if err := g.about(ctx, event, on, uuid.UUID{}); err != nil {
 				return person{}, err
 			}
-			return person{}, g.miss(ctx, event, "ref")
+			return person{}, g.miss(ctx, event)
 		}
 		id, by = found[0], form.Text
 	}
@@ -284,7 +290,7 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who
 		if err := g.store.Missing(ctx, id, by != ""); err != nil {
 			return person{}, err
 		}
-		return person{}, g.miss(ctx, event, "id")
+		return person{}, g.miss(ctx, event)
 	}
 	if p.Key.Wrapped == nil {
 		if err := g.exists(ctx, event, p, "shredded"); err != nil {
@@ -292,7 +298,7 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who
 		}
 		return person{}, keyring.ErrShredded
 	}
-	return person{p, by, on.under}, nil
+	return person{p, by, named, on.under}, nil
 }
 
 // exists records that a participant is, or was, in the register: the least that
@@ -304,13 +310,11 @@ func (g *Gate) exists(ctx context.Context, event auditlog.Event, p *register.Sea
 	return err
 }
 
-func (g *Gate) miss(ctx context.Context, event auditlog.Event, by string) error {
+func (g *Gate) miss(ctx context.Context, event auditlog.Event) error {
 	event.Action, event.Outcome = auditlog.Search, "none"
-	near := ""
-	if event.Detail != nil { // one's mark
-		near = `,"near":true`
+	if event.Detail == nil {
+		event.Detail = []byte(`{"by":"id"}`)
 	}
-	event.Detail = []byte(`{"by":"` + by + `"` + near + `}`)
 	if _, err := g.log.RecordOne(ctx, event); err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func (r *room) do(a act, s access.Session, got *released) error {
 	case 0, 1:
 		answer, err := r.Gate.Read(ctx, s, gate.ReadRequest{Who: who, Why: why, Fields: field.Set(a.Fields), Version: int64(a.Version)})
 		for f := range answer.Values {
-			got.add(s, answer.Participant, answer.Event, f, field.Existence)
+			got.add(s, answer.Participant, answer.Event, f, field.Existence, field.Ref) // it is by a ref
 		}
 		return err
 	case 2, 3:

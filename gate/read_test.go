@@ -198,21 +198,21 @@ func TestVersions(t *testing.T) {
 			if !errors.Is(err, gate.ErrInvalid) {
 				t.Errorf("version %d: %v", version, err)
 			}
-			r.toldExistence(t, events, "none")
+			r.toldExistence(t, events, "none", field.Ref)
 		}
 	})
 }
 
 // toldExistence wants one event since an index: that a participant exists, and no
-// more, was told.
-func (r *room) toldExistence(t *testing.T, index int64, outcome string) {
+// more than those fields, was told.
+func (r *room) toldExistence(t *testing.T, index int64, outcome string, more ...field.Field) {
 	t.Helper()
 	e := r.since(t, index)
 	if len(e) == 0 {
 		t.Fatal("no event")
 	}
 	last := e[len(e)-1]
-	if last.Action != auditlog.Show || last.Outcome != outcome || last.Opened() != field.SetOf(field.Existence) || last.Session != r.s.ID() {
+	if last.Action != auditlog.Show || last.Outcome != outcome || last.Opened() != field.SetOf(field.Existence)|field.SetOf(more...) || last.Session != r.s.ID() {
 		t.Errorf("%+v", last)
 	}
 }

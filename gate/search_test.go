@@ -164,7 +164,7 @@ func TestCheck(t *testing.T) {
 			{field.Kana, "ﾀｶﾊｼﾊﾅｺ", "yes"}, {field.Kana, "たかはしはなこ", "yes"}, {field.Romaji, "Takahashi Hanako", "yes"},
 			{field.Birth, "昭和25年4月12日", "yes"}, {field.Birth, "1950-04-13", "no"}, {field.Number, "1234-567890", "yes"}, {field.Number, "1234567891", "no"},
 			{field.Address, "東京都千代田区丸の内2丁目1", "yes"}, {field.Address, "大阪府大阪市北区梅田1", "no"}, {field.Phone, "03 1234 5678", "yes"},
-			{field.Email, "HANAKO@example.invalid", "yes"}, {field.Sex, "F", "yes"}, {field.Ref, "H-1", "yes"},
+			{field.Email, "HANAKO@example.invalid", "yes"}, {field.Ref, "H-1", "yes"},
 			{field.Account, "0001\t001\t1\t1234567\tﾀｶﾊｼ ﾊﾅｺ", "no"}, // she has none
 		} {
 			events := r.size()
@@ -177,6 +177,19 @@ func TestCheck(t *testing.T) {
 				!strings.Contains(string(e[1].Detail), fmt.Sprintf(`"check":%d`, e[0].Index)) {
 				t.Errorf("%s: %+v", c.field, e)
 			}
+			for who, want := range map[gate.Who]field.Set{{Ref: "H-1"}: field.SetOf(field.Existence, field.Ref), {Participant: e[0].Participant}: field.SetOf(field.Existence)} {
+				events := r.size()
+				if _, err := r.Gate.Check(t.Context(), r.s, gate.CheckRequest{Who: who, Why: why, Field: c.field, Claim: c.claim}); err != nil {
+					t.Errorf("%s: %v", c.field, err)
+				}
+				if told := r.since(t, events)[0].Opened(); told != want {
+					t.Errorf("%s: %v tells %v, not %v", c.field, who, told, want)
+				}
+			}
+		}
+		// Of two that it can be, no tells as much as yes.
+		if _, err := r.Gate.Check(t.Context(), r.s, gate.CheckRequest{Who: gate.Who{Ref: "H-1"}, Why: why, Field: field.Sex, Claim: "F"}); !errors.Is(err, gate.ErrInvalid) {
+			t.Errorf("a sex is checked: %v", err)
 		}
 		events := r.size()
 		_, err := r.Gate.Check(t.Context(), r.s, gate.CheckRequest{Who: gate.Who{Ref: "H-1"}, Why: why, Field: field.Birth, Claim: "12345678901234"})
