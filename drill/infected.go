@@ -12,6 +12,7 @@ import (
 
 	"azekura/drill/schedule"
 	"azekura/drill/workday"
+	"azekura/internal/slotfile"
 	"azekura/population"
 )
 
@@ -70,10 +71,10 @@ func (l *loot) write() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(l.path+".new", append(raw, '\n'), 0o600); err != nil {
+	if err := slotfile.Replace(l.path, append(raw, '\n')); err != nil {
 		return fmt.Errorf("tell the attacker of its PCs: %w", err)
 	}
-	return os.Rename(l.path+".new", l.path)
+	return nil
 }
 
 // foundElsewhere is a person of whom an attacker knows from another leak.

@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 
 	"azekura/api"
 	"azekura/internal/installation"
+	"azekura/internal/slotfile"
 )
 
 // enrolled is a PC's key and certificate, in files: as copyable as its agent's.
@@ -54,10 +54,7 @@ func (d *days) keyed() (list []*member) {
 
 // writePEM replaces a file in one step: a thief may be reading it.
 func writePEM(path, kind string, der []byte) error {
-	if err := os.WriteFile(path+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return slotfile.Replace(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
 // renew has the server sign the PC's next certificate. ok is false for a PC that it

@@ -123,7 +123,7 @@ func (g *Gate) Read(ctx context.Context, s access.Session, r ReadRequest) (Answe
 	if err != nil {
 		return Answer{}, err
 	}
-	event.Detail = p.named
+	event.Detail = p.named()
 	version := r.Version
 	if version == 0 {
 		version = p.Latest()
@@ -218,8 +218,16 @@ func (g *Gate) withKey(ctx context.Context, key keyring.DataKey, open func(keyri
 type person struct {
 	*register.Sealed
 	by    string
-	named []byte // the event's detail, if by isn't "": it counts as told that the ref is theirs
 	under *policy.Text
+}
+
+// named is the event's detail where a ref named them: it counts as told that it is
+// theirs.
+func (p person) named() []byte {
+	if p.by == "" {
+		return nil
+	}
+	return []byte(`{` + auditlog.ByRef + `}`)
 }
 
 // isMeant refuses a participant whom the index finds by a ref that was never
@@ -254,7 +262,6 @@ func (g *Gate) isMeant(ctx context.Context, receipt auditlog.Receipt, p person) 
 // is an event: it tells the asker that nobody has that ref.
 func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who) (person, error) {
 	id, by := who.Participant, ""
-	var named []byte
 	if id == (uuid.UUID{}) {
 		form, err := value.QueryForm(value.KindRef, who.Ref, "", g.log.Now())
 		if err != nil {
@@ -264,7 +271,6 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who
 		if g.typed.near(event.Staff, form, g.log.Now()) {
 			mark = `,"near":true`
 		}
-		named = []byte(`{` + auditlog.ByRef + `}`)
 		event.Detail = []byte(`{` + auditlog.ByRef + mark + `}`)
 		found, err := g.store.Find(ctx, form, 2)
 		if err != nil {
@@ -298,7 +304,7 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who
 		}
 		return person{}, keyring.ErrShredded
 	}
-	return person{p, by, named, on.under}, nil
+	return person{p, by, on.under}, nil
 }
 
 // exists records that a participant is, or was, in the register: the least that

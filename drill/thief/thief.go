@@ -181,7 +181,7 @@ func (t *thief) read(ctx context.Context, a *attempt, n int64) error {
 	}
 	for last := t.last.Load(); n > last && !t.last.CompareAndSwap(last, n); last = t.last.Load() {
 	}
-	l := line{Attempt: a.name, Participant: got.Participant, Ref: ref(n), Values: got.Values, Fields: []string{"ref"}} // theirs, as was tried
+	l := line{Attempt: a.name, Participant: got.Participant, Ref: ref(n), Values: got.Values}
 	for _, f := range everything {
 		if _, there := got.Values[f]; there {
 			l.Fields = append(l.Fields, f)

@@ -36,6 +36,15 @@ type Truth struct {
 	Fields field.Set
 }
 
+// Own says of n people that each is the register's of the same place.
+func Own(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
 // Leak writes people as a file. own says which person of the register a row is,
 // or -1; a row whose text the encoding can't write is left out.
 func Leak(style Style, people []population.Person, own []int) ([]byte, []Truth) {

@@ -18,12 +18,8 @@ const font = "/usr/share/fonts/opentype/ipaexfont-gothic/ipaexg.ttf"
 // it isn't empty.
 func PDF(t testing.TB, list []population.Person, password string) ([]byte, []Truth) {
 	t.Helper()
-	own := make([]int, len(list))
-	for i := range own {
-		own[i] = i
-	}
 	columns := []field.Field{field.Number, field.Name, field.Birth, field.Phone}
-	raw, truth := Leak(Style{Format: "tsv", Columns: columns}, list, own)
+	raw, truth := Leak(Style{Format: "tsv", Columns: columns}, list, Own(len(list)))
 	var pdf gopdf.GoPdf
 	config := gopdf.Config{PageSize: *gopdf.PageSizeA4}
 	if password != "" {

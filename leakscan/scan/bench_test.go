@@ -53,11 +53,11 @@ func BenchmarkScan(b *testing.B) {
 		{"strangers/mysql", strangers, leaktest.Style{Format: "mysql"}},
 		{"register/xlsx", register[:min(len(register), 50_000)], leaktest.Style{Format: "xlsx"}},
 	} {
-		raw, _ := leaktest.Leak(c.style, c.of, own(len(c.of)))
+		raw, _ := leaktest.Leak(c.style, c.of, leaktest.Own(len(c.of)))
 		path := write(b, b.TempDir(), "leak", raw)
 		size := int64(len(raw))
 		if c.style.Format == "xlsx" { // by the text that it holds
-			csv, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, c.of, own(len(c.of)))
+			csv, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, c.of, leaktest.Own(len(c.of)))
 			size = int64(len(csv))
 		}
 		b.Run(c.name, func(b *testing.B) {
@@ -78,7 +78,7 @@ func BenchmarkScan(b *testing.B) {
 func BenchmarkWorkers(b *testing.B) {
 	rows := insttest.Soak(20_000, 200_000)
 	x := indexOf(b, insttest.Soak(100_000, 1_000_000))
-	raw, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, people(strangerSeed, rows), own(rows))
+	raw, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, people(strangerSeed, rows), leaktest.Own(rows))
 	path := write(b, b.TempDir(), "leak", raw)
 	for workers := 1; workers <= 2; workers++ {
 		b.Run(strconv.Itoa(workers), func(b *testing.B) {

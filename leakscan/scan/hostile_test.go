@@ -70,7 +70,7 @@ func ledger(t testing.TB, r *scan.Result) map[string]scan.Entry {
 // evidence says how to get there.
 func TestContainers(t *testing.T) {
 	x := indexOf(t, 2000)
-	raw, truth := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 50), own(50))
+	raw, truth := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 50), leaktest.Own(50))
 	docx := "<w:document><w:body><w:tbl><w:tr><w:tc><w:p><w:r><w:t>" + strings.NewReplacer(",", "</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>",
 		"\r\n", "</w:t></w:r></w:p></w:tc></w:tr><w:tr><w:tc><w:p><w:r><w:t>").Replace(string(raw)) + "</w:t></w:r></w:p></w:tc></w:tr></w:tbl></w:body></w:document>"
 	for name, c := range map[string]struct {
@@ -99,14 +99,6 @@ func TestContainers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-func own(n int) []int {
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
-	return list
 }
 
 // TestNobody: a corpus without anybody of the register gives no A and no B: random
@@ -270,7 +262,7 @@ func FuzzScan(f *testing.F) {
 	key := leaktest.Key()
 	x := leaktest.Open(f, leaktest.Build(f, seed, 50, key, 1), key)
 	for _, style := range styles() {
-		raw, _ := leaktest.Leak(style, people(seed, 3), own(3))
+		raw, _ := leaktest.Leak(style, people(seed, 3), leaktest.Own(3))
 		f.Add(raw)
 		f.Add(gzipped(raw))
 		f.Add(zipped(map[string][]byte{"a": raw}))

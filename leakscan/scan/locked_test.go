@@ -40,7 +40,7 @@ func packed(t testing.TB, dir string, program ...string) []byte {
 // list that fits, and are encrypted in the ledger without it.
 func TestLocked(t *testing.T) {
 	x := indexOf(t, 2000)
-	raw, truth := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 200), own(200))
+	raw, truth := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 200), leaktest.Own(200))
 	dir := t.TempDir()
 	write(t, dir, "list.csv", raw)
 	write(t, dir, "other.txt", []byte("nothing of note\n"))
@@ -76,7 +76,7 @@ func TestLocked(t *testing.T) {
 // TestPasswordsThatCameLater: a scan that goes on opens what was locked before.
 func TestPasswordsThatCameLater(t *testing.T) {
 	x := indexOf(t, 2000)
-	raw, truth := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 20), own(20))
+	raw, truth := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 20), leaktest.Own(20))
 	dir := t.TempDir()
 	write(t, dir, "list.csv", raw)
 	path := write(t, t.TempDir(), "f", packed(t, dir, "zip", "-q", "-P", "later", "OUT", "list.csv"))

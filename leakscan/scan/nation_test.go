@@ -47,7 +47,7 @@ func BenchmarkNation(b *testing.B) {
 		x := leaktest.Open(b, path, key)
 		rows := min(n, 200_000)
 		for name, list := range map[string][]population.Person{"strangers": people(strangerSeed, rows), "register": people(seed, rows)} {
-			raw, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, list, own(rows))
+			raw, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, list, leaktest.Own(rows))
 			leak := write(b, b.TempDir(), "leak", raw)
 			used := processor(b)
 			run(b, x, scan.Options{Paths: []string{leak}, Workers: runtime.GOMAXPROCS(0)})

@@ -88,7 +88,7 @@ func FuzzWorkbook(f *testing.F) {
 func FuzzLocked(f *testing.F) {
 	key := leaktest.Key()
 	x := leaktest.Open(f, leaktest.Build(f, seed, 50, key, 1), key)
-	raw, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 5), own(5))
+	raw, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 5), leaktest.Own(5))
 	dir := f.TempDir()
 	write(f, dir, "list.csv", raw)
 	for _, program := range [][]string{{"zip", "-q", "-P", "a", "OUT", "list.csv"}, {"zip", "-q", "-0", "-P", "a", "OUT", "list.csv"},

@@ -42,7 +42,7 @@ func heap(t *testing.T, dir string, size int) {
 	}
 	ascii := large(numbers.Bytes())
 	write(t, dir, "numbers", ascii)
-	list, _ := leaktest.Leak(leaktest.Style{Format: "csv", Encoding: "cp932"}, register, own(len(register)))
+	list, _ := leaktest.Leak(leaktest.Style{Format: "csv", Encoding: "cp932"}, register, leaktest.Own(len(register)))
 	write(t, dir, "late", append(bytes.Clone(ascii), list...)) // its charset shows late
 	broken := bytes.Clone(large(list))
 	for range 300 {

@@ -46,7 +46,7 @@ func rarStored(name string, content []byte) []byte {
 // cut short, either is not "parsed".
 func TestRAR(t *testing.T) {
 	x := indexOf(t, 2000)
-	list, truth := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 50), own(50))
+	list, truth := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 50), leaktest.Own(50))
 	stored := rarStored("list.csv", list)
 	path := write(t, t.TempDir(), "f.dat", stored)
 	r := run(t, x, scan.Options{Paths: []string{path}})

@@ -219,7 +219,7 @@ func TestLongLine(t *testing.T) {
 	x := indexOf(t, 20_000)
 	register := people(seed, 20_000)
 	for _, style := range []leaktest.Style{{Format: "mysql"}, {Format: "mysql", Encoding: "cp932"}, {Format: "html", Encoding: "euc-jp"}} {
-		raw, truth := leaktest.Leak(style, register, own(len(register)))
+		raw, truth := leaktest.Leak(style, register, leaktest.Own(len(register)))
 		path := write(t, t.TempDir(), "leak", raw)
 		r := run(t, x, scan.Options{Paths: []string{path}})
 		if got := measure(t, r, truth); got.found != got.rows || got.sure != got.sureRight || got.rows < 19_000 {

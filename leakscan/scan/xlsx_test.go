@@ -92,8 +92,8 @@ func FuzzXML(f *testing.F) {
 
 func BenchmarkWorkbook(b *testing.B) {
 	x := indexOf(b, 100_000)
-	raw, _ := leaktest.Leak(leaktest.Style{Format: "xlsx"}, people(seed, 20_000), own(20_000))
-	text, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 20_000), own(20_000))
+	raw, _ := leaktest.Leak(leaktest.Style{Format: "xlsx"}, people(seed, 20_000), leaktest.Own(20_000))
+	text, _ := leaktest.Leak(leaktest.Style{Format: "csv"}, people(seed, 20_000), leaktest.Own(20_000))
 	path := write(b, b.TempDir(), "f.xlsx", raw)
 	b.SetBytes(int64(len(text))) // of text
 	for b.Loop() {
