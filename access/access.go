@@ -194,12 +194,14 @@ type Directory struct {
 	devKeys
 	elsewhere elsewhere
 	stops     stops
+	actCodes  actCodes
 }
 
 // New makes a directory that knows nobody yet.
 func New(log *auditlog.Log, rand io.Reader) *Directory {
 	return &Directory{log: log, rand: rand, staff: map[string]Staff{}, devices: map[string]Device{},
-		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}, people: newPeople(), devKeys: newDevKeys(), elsewhere: newElsewhere(), stops: newStops()}
+		sessions: map[auditlog.Session]*sessionRow{}, tokens: map[[sha256.Size]byte]*sessionRow{}, people: newPeople(), devKeys: newDevKeys(), elsewhere: newElsewhere(), stops: newStops(),
+		actCodes: actCodes{of: map[[sha256.Size]byte]actCode{}}}
 }
 
 // Authenticate turns a token into its live session, for a connection at whose other

@@ -280,8 +280,8 @@ func (d *Directory) Touch(ctx context.Context, s Session, p Proof) error {
 	if err := d.Still(s); err != nil {
 		return err
 	}
-	if p.Staff != s.staff || p.Peer.Device() != s.device || p.Peer.Key() != s.key || s.via == "operator" {
-		return d.denied(ctx, s.Officer(), "touch", s.staff, fmt.Errorf("%w: somebody else's touch, or at another device", ErrRefused))
+	if !s.touchedBy(p) {
+		return d.denied(ctx, s.Officer(), "touch", s.staff, errOthersTouch)
 	}
 	g := ofPeople{Grants: "touch", Staff: s.staff, Via: p.Via, Count: p.Count}
 	if _, err := d.settle(ctx, s.Officer(), auditlog.Event{Detail: detail(g)}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"azekura/access"
 	"azekura/cases"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -12,8 +13,15 @@ import (
 
 // NewCase opens a case.
 type NewCase struct {
-	Kind  string `json:"kind" maxLength:"32" doc:"call, visit, letter, application, death, merge, representative or review"`
-	Staff string `json:"staff,omitempty" maxLength:"32" doc:"whom a supervisor opens it for; absent is oneself"`
+	Kind   string   `json:"kind" maxLength:"32" doc:"call, visit, letter, application, death, merge, representative or review"`
+	Staff  string   `json:"staff,omitempty" maxLength:"32" doc:"whom a supervisor opens it for; absent is oneself"`
+	Fields []string `json:"fields,omitempty" maxItems:"11" doc:"what is to be read in it: where the key was touched for just that, reading it takes no further touch"`
+	Touch
+}
+
+// Touch says that a key was touched for what is asked.
+type Touch struct {
+	Touch string `json:"touch,omitempty" maxLength:"64" doc:"the code of a touch of one's key for this act, which /signin/touch/finish gives"`
 }
 
 // CaseAnswer is a case with its history, the newest event first.
@@ -49,6 +57,12 @@ type ShowCase struct {
 type CaseStaff struct {
 	CaseCode
 	Staff string `json:"staff,omitempty" maxLength:"32"`
+}
+
+// ReopenRequest opens a case again.
+type ReopenRequest struct {
+	CaseStaff
+	Touch
 }
 
 // IdentifyRequest says whom a case is about.
@@ -91,7 +105,14 @@ func (s *Server) addCases(api huma.API) {
 		if err != nil {
 			return cases.Info{}, err
 		}
-		return s.inst.Cases.Open(ctx, b, kind, in.Staff)
+		need, err := fields(in.Fields)
+		if err != nil {
+			return cases.Info{}, err
+		}
+		if b.Touched, err = s.inst.Access.UseTouch(ctx, b.Session, in.Touch.Touch, access.OpenCase(kind.String(), need)); err != nil {
+			return cases.Info{}, err
+		}
+		return s.inst.Cases.Open(ctx, b, kind, need, in.Staff)
 	})
 	caseAct(s, api, "/assign", "assign-case", "Give a case to somebody else of its office", func(ctx context.Context, b cases.By, in *CaseStaff) (cases.Info, error) {
 		return s.inst.Cases.Assign(ctx, b, in.Case, in.Staff)
@@ -113,7 +134,10 @@ func (s *Server) addCases(api huma.API) {
 	caseAct(s, api, "/close", "close-case", "Close a case", func(ctx context.Context, b cases.By, in *CloseRequest) (cases.Info, error) {
 		return s.inst.Cases.Close(ctx, b, in.Case, in.Outcome)
 	})
-	caseAct(s, api, "/reopen", "reopen-case", "Open a closed case again, or let one go on that had too many wrong answers", func(ctx context.Context, b cases.By, in *CaseStaff) (cases.Info, error) {
+	caseAct(s, api, "/reopen", "reopen-case", "Open a closed case again, or let one go on that had too many wrong answers", func(ctx context.Context, b cases.By, in *ReopenRequest) (info cases.Info, err error) {
+		if b.Touched, err = s.inst.Access.UseTouch(ctx, b.Session, in.Touch.Touch, access.ReopenCase(in.Case)); err != nil {
+			return info, err
+		}
 		return s.inst.Cases.Reopen(ctx, b, in.Case, in.Staff)
 	})
 	post(s, api, "/v1/cases/list", "list-cases", "List one's cases", true, func(ctx context.Context, in *staffInput[CaseList]) (*body[CasesAnswer], error) {

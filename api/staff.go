@@ -1,6 +1,7 @@
 package api
 
 import (
+	"azekura/access"
 	"context"
 	"errors"
 	"fmt"
@@ -111,6 +112,7 @@ type ReadRequest struct {
 	Reason
 	Fields  []string `json:"fields" minItems:"1" maxItems:"11" doc:"number, name, kana, romaji, birth, sex, address, phone, email, account, ref"`
 	Version int64    `json:"version,omitempty" minimum:"0" doc:"an earlier version of the record; absent is the newest"`
+	Touch
 }
 
 // ReadAnswer is what a read released.
@@ -197,6 +199,9 @@ func (s *Server) read(ctx context.Context, in *staffInput[ReadRequest]) (*body[R
 		return nil, err
 	}
 	if r.Fields, err = fields(in.Body.Fields); err != nil {
+		return nil, err
+	}
+	if r.Touched, err = s.inst.Access.UseTouch(ctx, session, in.Body.Touch.Touch, access.ReadFields(r.Case, r.Fields)); err != nil {
 		return nil, err
 	}
 	a, err := s.inst.Gate.Read(ctx, session, r)

@@ -167,6 +167,9 @@ func (e *Event) Opened() field.Set {
 // ByRef stands in the detail of an event whose participant was named by a ref.
 const ByRef = `"by":"ref"`
 
+// ByTouch stands in the detail of an opening for which the key was touched.
+const ByTouch = `"touch":true`
+
 func (e *Event) named() field.Set {
 	if bytes.Contains(e.Detail, []byte(ByRef)) {
 		return field.SetOf(field.Ref)

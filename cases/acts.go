@@ -11,6 +11,7 @@ import (
 
 	"azekura/access"
 	"azekura/auditlog"
+	"azekura/register/field"
 
 	"github.com/google/uuid"
 )
@@ -19,6 +20,7 @@ import (
 type By struct {
 	Session access.Session
 	Request string
+	Touched access.Touched // for the act, where they touched their key for it
 }
 
 var mayWork = []string{"caseworker", "supervisor"}
@@ -44,7 +46,7 @@ func (r *Room) deny(ctx context.Context, b By, no int64, what string, why error)
 	}
 	e := b.event(no, act{})
 	e.Action, e.Outcome = auditlog.Deny, "case"
-	e.Detail = fmt.Appendf(nil, `{"asked":%q,"case":%q}`, "case "+what, refusal.Reason)
+	e.Detail = refusal.Detail("case " + what)
 	if _, err := r.log.RecordOne(ctx, e); err != nil {
 		return err
 	}
@@ -60,7 +62,10 @@ func (r *Room) live(b By) error {
 
 // Open opens a case, assigned to who opens it, or by a supervisor to somebody of
 // their office.
-func (r *Room) Open(ctx context.Context, b By, kind Kind, staff string) (Info, error) {
+//
+// need are the fields that are to be read in it. They count where the key was touched
+// for just that: what is read beyond them takes a touch of its own, if the policies say so.
+func (r *Room) Open(ctx context.Context, b By, kind Kind, need field.Set, staff string) (Info, error) {
 	if err := r.live(b); err != nil {
 		return Info{}, err
 	}
@@ -89,7 +94,8 @@ func (r *Room) Open(ctx context.Context, b By, kind Kind, staff string) (Info, e
 	turn := r.turn(no)
 	turn.Lock()
 	defer turn.Unlock()
-	if _, err := r.record(ctx, auditlog.Entry{Events: []auditlog.Event{b.event(no, act{Act: actOpen, Kind: kind.String(), Staff: staff, Office: office})}}); err != nil {
+	if _, err := r.record(ctx, auditlog.Entry{Events: []auditlog.Event{b.event(no, act{Act: actOpen, Kind: kind.String(), Staff: staff, Office: office,
+		Fields: need.String(), Touch: b.Touched.For(access.OpenCase(kind.String(), need))})}}); err != nil {
 		return Info{}, fmt.Errorf("open the case: %w", err)
 	}
 	return r.info(no)
@@ -218,7 +224,7 @@ func (r *Room) Identify(ctx context.Context, b By, code string, id uuid.UUID, do
 			p = *known
 		}
 		if !p.About && !f.free() {
-			return act{}, id, refuse("participant", "the case knows already whom it is about; for somebody else open another")
+			return act{}, id, refuse(Others, "the case knows already whom it is about; for somebody else open another")
 		}
 		p.Word = p.Word || a.Word
 		if at := slices.Index(Documents, document); at >= 0 {
@@ -288,7 +294,7 @@ func (r *Room) Reopen(ctx context.Context, b By, code, staff string) (Info, erro
 			return act{}, uuid.UUID{}, err
 		}
 		r.takeBack(f)
-		return act{Act: actReopen, Staff: to, Office: f.Office}, uuid.UUID{}, nil
+		return act{Act: actReopen, Staff: to, Office: f.Office, Touch: b.Touched.For(access.ReopenCase(code))}, uuid.UUID{}, nil
 	})
 }
 

@@ -34,6 +34,20 @@ func (r *Refusal) Error() string { return ErrDenied.Error() + ": " + r.Words }
 // Unwrap is ErrDenied.
 func (r *Refusal) Unwrap() error { return ErrDenied }
 
+// Others is the reason of who was looked for in a case about somebody else.
+const Others = "participant"
+
+// Detail is that of a refusal's event. A search or a check of somebody else than whom the
+// case is about is marked, as the gate marks one that finds them: whose case was taken
+// over looks for their own caller.
+func (r *Refusal) Detail(asked string) []byte {
+	mark := ""
+	if r.Reason == Others && (asked == auditlog.Search.String() || asked == auditlog.Check.String()) {
+		mark = `,"crossed":true`
+	}
+	return fmt.Appendf(nil, `{"asked":%q,"case":%q%s}`, asked, r.Reason, mark)
+}
+
 func refuse(reason, words string, args ...any) error {
 	return &Refusal{reason, fmt.Sprintf(words, args...)}
 }
@@ -44,13 +58,27 @@ type Ground struct {
 	no     int64
 	Kind   Kind
 	Office string // the case's
-	free   bool
-	people []person
-	more   bool // whether the case may check somebody whom it hasn't yet
+	// Touched says that who opened the case touched their key for it, which malware on
+	// their PC can't.
+	Touched bool
+	need    field.Set
+	free    bool
+	people  []person
+	more    bool // whether the case may check somebody whom it hasn't yet
 }
 
 // Known tells whether a case of ours stands behind it.
 func (g Ground) Known() bool { return g.no != 0 }
+
+// Code is the case's.
+func (g Ground) Code() string { return codeOf(g.no) }
+
+// Declared tells whether these fields are among those for which whoever opened the case
+// touched their key.
+func (g Ground) Declared(fields field.Set) bool { return g.Touched && g.need.Contains(fields) }
+
+// Most is how many participants the case can be about.
+func (g Ground) Most() int { return kinds[g.Kind].people }
 
 // Free tells whether the case can still be about somebody whom it isn't about.
 func (g Ground) Free() bool { return !g.Known() || g.free }
@@ -93,7 +121,7 @@ func (r *Room) Ask(s access.Session, code, purpose string) (Ground, error) {
 	if !slices.Contains(info.purposes, purpose) {
 		return Ground{}, refuse("kind", "a %s is no reason for the purpose %s; it is for %v", info.name, purpose, info.purposes)
 	}
-	return Ground{no: no, Kind: f.Kind, Office: f.Office, free: f.free(), people: slices.Clone(f.People), more: len(f.People) < maxPeople}, nil
+	return Ground{no: no, Kind: f.Kind, Office: f.Office, Touched: f.Touched, need: field.Set(f.Need), free: f.free(), people: slices.Clone(f.People), more: len(f.People) < maxPeople}, nil
 }
 
 // mayUse refuses a case that isn't there, isn't open, or is somebody else's.
@@ -135,7 +163,7 @@ func (g Ground) MayOpen(id uuid.UUID, purpose string) error {
 	level, about := g.About(id)
 	switch {
 	case !about:
-		return refuse("participant", "the case isn't about whom you name; check what they say, then azekura case identify")
+		return refuse(Others, "the case isn't about whom you name; check what they say, then azekura case identify")
 	case level < Levels[purpose]:
 		return refuse("identification", "the purpose %s asks for identification of level %d, and this is %d; check more of what they say, or see a document", purpose, Levels[purpose], level)
 	}
@@ -152,10 +180,10 @@ func (g Ground) MayCheck(id uuid.UUID) error {
 		return nil
 	}
 	if !g.free {
-		return refuse("participant", "the case knows already whom it is about; for somebody else open another")
+		return refuse(Others, "the case knows already whom it is about; for somebody else open another")
 	}
 	if !g.more && !slices.ContainsFunc(g.people, func(p person) bool { return p.ID == id }) {
-		return refuse("participant", "the case has checked %d people already; open another", maxPeople)
+		return refuse(Others, "the case has checked %d people already; open another", maxPeople)
 	}
 	return nil
 }

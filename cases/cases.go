@@ -215,16 +215,19 @@ type task struct {
 
 // file is a case as memory and its row hold it.
 type file struct {
-	No     int64    `json:"no"`
-	Opened int64    `json:"opened"` // microseconds, UTC
-	Log    int64    `json:"log"`    // of the newest event
-	Event  int64    `json:"event"`
-	Kind   Kind     `json:"kind"`
-	State  State    `json:"state"`
-	Staff  string   `json:"staff"`
-	Office string   `json:"office"`
-	People []person `json:"people,omitempty"`
-	Tasks  []task   `json:"tasks,omitempty"`
+	No     int64 `json:"no"`
+	Opened int64 `json:"opened"` // microseconds, UTC
+	Log    int64 `json:"log"`    // of the newest event
+	Event  int64 `json:"event"`
+	Kind   Kind  `json:"kind"`
+	State  State `json:"state"`
+	// Touched says that who opened it touched their key for that.
+	Touched bool     `json:"touched,omitempty"`
+	Need    uint16   `json:"need,omitempty"` // the fields that are to be read in it
+	Staff   string   `json:"staff"`
+	Office  string   `json:"office"`
+	People  []person `json:"people,omitempty"`
+	Tasks   []task   `json:"tasks,omitempty"`
 	// Since is the event from which on answers count: that which opened the case,
 	// or opened it again.
 	SinceLog int64 `json:"since_log"`

@@ -14,11 +14,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// Info describes a case. It holds codes and pseudonyms.
+// Info describes a case. It holds codes and pseudonyms. A closed one names nobody:
+// whose cases they had would tell a thief on a PC who is in the register.
 type Info struct {
 	Code    string    `json:"code"`
 	Kind    string    `json:"kind"`
 	State   string    `json:"state"`
+	Touched bool      `json:"touched" doc:"whether who opened it touched their key for it"`
+	Fields  []string  `json:"fields,omitempty" doc:"that are to be read in it"`
 	Outcome string    `json:"outcome,omitempty"`
 	Staff   string    `json:"staff" doc:"whom the case is assigned to"`
 	Office  string    `json:"office"`
@@ -58,12 +61,19 @@ type Step struct {
 }
 
 func (f *file) info() Info {
-	i := Info{Code: codeOf(f.No), Kind: f.Kind.String(), State: f.State.String(), Staff: f.Staff, Office: f.Office,
+	i := Info{Code: codeOf(f.No), Kind: f.Kind.String(), State: f.State.String(), Touched: f.Touched, Staff: f.Staff, Office: f.Office,
 		Opened: time.UnixMicro(f.Opened).UTC(), Event: f.Event}
 	if f.Outcome > 0 && int(f.Outcome) <= len(Outcomes) {
 		i.Outcome = Outcomes[f.Outcome-1]
 	}
-	for _, p := range f.People {
+	for _, one := range field.Set(f.Need).Fields() {
+		i.Fields = append(i.Fields, one.String())
+	}
+	people := f.People
+	if f.State == Closed {
+		people = nil
+	}
+	for _, p := range people {
 		person := Person{Participant: p.ID.String(), About: p.About, Level: p.level(), Wrong: int(p.Wrong), Notes: int(p.Notes)}
 		for _, one := range field.Set(p.Yes).Fields() {
 			person.Checked = append(person.Checked, one.String())

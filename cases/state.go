@@ -25,6 +25,8 @@ type act struct {
 	Due      int32  `json:"due,omitempty"`
 	No       int    `json:"no,omitempty"` // of a task or a note, from 1
 	Outcome  string `json:"outcome,omitempty"`
+	Fields   string `json:"fields,omitempty"` // that are to be read in it
+	Touch    bool   `json:"touch,omitempty"`  // who opened it, or opened it again, touched their key for it
 	// Before is the case's event before this one, in the same log.
 	Before *int64 `json:"before,omitempty"`
 }
@@ -185,7 +187,13 @@ func (st *state) act(e *auditlog.Event, reopened func(no int64) (*file, error)) 
 		if err != nil {
 			return errUnknownAct
 		}
-		f = &file{No: no, Opened: e.Time, Kind: kind, State: Open, Staff: a.Staff, Office: a.Office, SinceLog: e.Log, Since: e.Index}
+		var need field.Set
+		if a.Fields != "" {
+			if need, err = field.ParseSet(a.Fields); err != nil {
+				return errUnknownAct
+			}
+		}
+		f = &file{No: no, Need: uint16(need), Opened: e.Time, Kind: kind, State: Open, Touched: a.Touch, Staff: a.Staff, Office: a.Office, SinceLog: e.Log, Since: e.Index}
 		st.put(f)
 	case f == nil && a.Act == actReopen:
 		if f, err = reopened(no); err != nil {
@@ -242,7 +250,7 @@ func (st *state) change(f *file, a *act, e *auditlog.Event) error {
 		f.State, f.Outcome = Closed, uint8(slices.Index(Outcomes, a.Outcome)+1)
 	case actReopen:
 		st.give(f, a.Staff, a.Office)
-		f.State, f.Outcome, f.SinceLog, f.Since = Open, 0, e.Log, e.Index
+		f.State, f.Outcome, f.Touched, f.SinceLog, f.Since = Open, 0, a.Touch, e.Log, e.Index
 		for i := range f.People { // whom it is about stays; who they are is asked anew
 			p := &f.People[i]
 			p.Yes, p.Docs, p.Wrong, p.Word = 0, 0, 0, false

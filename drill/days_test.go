@@ -47,9 +47,9 @@ func TestDays(t *testing.T) {
 		t.Fatalf("honest work: %+v", d)
 	}
 	// Who is contained hands their callers over and comes back at a clean PC: nobody is
-	// left unserved. A touch is asked of who seems to guess, and given.
+	// left unserved. Each case takes a touch.
 	h := d.Honest
-	if h.AtInfected == 0 || h.Refused != h.AtInfected || h.NeverDone != 0 || h.PassedOn == 0 || h.Touched == 0 || h.Moved == 0 {
+	if h.AtInfected == 0 || h.Refused != h.AtInfected || h.NeverDone != 0 || h.PassedOn == 0 || h.Touches < h.Callers || h.Moved == 0 {
 		t.Errorf("relief: %+v", h)
 	}
 	if r.OwnWork.Participants == 0 || d.Beyond > r.Stolen.Participants {
@@ -59,7 +59,7 @@ func TestDays(t *testing.T) {
 	for _, a := range r.Attempts {
 		tried[a.Name] = a
 	}
-	for _, way := range []string{"slow-search", "targeted", "sweep", "search", "fabricated-case", "token-elsewhere", "token-with-key", "database-copied"} {
+	for _, way := range []string{"slow-search", "targeted", "users-cases", "sweep", "search", "fabricated-case", "token-elsewhere", "token-with-key", "database-copied"} {
 		if a := tried[way]; a.Tried == 0 {
 			t.Errorf("%s wasn't tried: %+v", way, a)
 		}
@@ -69,9 +69,9 @@ func TestDays(t *testing.T) {
 			t.Errorf("%s is neither tried nor said not to be: %+v", way, a)
 		}
 	}
-	// A case opens whom it is about, a token counts at its own device and its key at one
+	// Nothing opens in a case that nobody touched a key for, and none opens but whom it is about; a token counts at its own device and its key at one
 	// address, and a copy of the database shows nobody.
-	for _, way := range []string{"sweep", "search", "token-elsewhere", "token-with-key", "database-copied"} {
+	for _, way := range []string{"slow-search", "targeted", "fabricated-case", "sweep", "search", "token-elsewhere", "token-with-key", "database-copied"} {
 		if a := tried[way]; a.Participants != 0 || a.StoppedBy == "" {
 			t.Errorf("%s: %+v", way, a)
 		}
@@ -82,11 +82,11 @@ func TestDays(t *testing.T) {
 	if a := tried["search"]; a.SecondsToStop == nil || a.SecondsToContain == nil || *a.SecondsToContain > 60 {
 		t.Errorf("the fast search: %+v", a)
 	}
-	if a := tried["slow-search"]; a.SecondsToStop == nil || a.SecondsToContain == nil || a.PCs != 3 || *a.SecondsToContain > 86400 {
+	if a := tried["slow-search"]; a.SecondsToStop == nil || a.SecondsToContain == nil || a.PCs != 2 || *a.SecondsToContain > 86400 {
 		t.Errorf("the slow search: %+v", a)
 	}
 	// Who guesses is contained by rule, and not who works beside.
-	if !slices.ContainsFunc(d.Contained, func(s drill.Stop) bool { return s.By == "rule misses-on-and-on" }) {
+	if !slices.ContainsFunc(d.Contained, func(s drill.Stop) bool { return s.By == "rule case-without-touch" }) {
 		t.Errorf("contained: %+v", d.Contained)
 	}
 	for _, in := range []incident.Language{incident.English, incident.Japanese} {

@@ -112,8 +112,19 @@ func (w *desk) pause(ctx context.Context) error {
 func (w *desk) serve(ctx context.Context, m *matter) error {
 	hit := w.hit
 	w.matter = m
-	if err := w.call(ctx, m); err != nil {
-		return err
+	for tries := 0; ; tries++ {
+		before := w.hit
+		if err := w.call(ctx, m); err != nil {
+			return err
+		}
+		if w.hit == before || m.done || w.why != "case" || tries == 2 {
+			break
+		}
+		// Somebody else used the case meanwhile: another is opened. What it refused counts.
+		if m.What != workday.CheckOnly {
+			w.asked(m)
+			w.did.refused(m, w.infected())
+		}
 	}
 	if w.hit == hit || m.done {
 		w.did.waited(w.sched.Now().Sub(m.came))
@@ -124,7 +135,7 @@ func (w *desk) serve(ctx context.Context, m *matter) error {
 		w.did.refused(m, w.infected())
 	}
 	switch w.why {
-	case "contained", "budget", "signed-out", "step-up":
+	case "contained", "budget", "signed-out", "step-up", "case":
 		w.pass(m)
 	default: // a colleague would be refused too
 		w.did.unserved(m)
@@ -151,8 +162,8 @@ func (w *desk) call(ctx context.Context, m *matter) error {
 	if c.What == workday.Form {
 		kind, purpose = "application", "application"
 	}
-	var info cases.Info
-	if ok, err := w.ask(ctx, "/v1/cases", api.NewCase{Kind: kind}, &info); err != nil || !ok {
+	info, ok, err := w.open(ctx, kind, needs(c.What))
+	if err != nil || !ok {
 		return err
 	}
 	why := api.Reason{Purpose: purpose, Case: info.Code}
@@ -170,6 +181,37 @@ func (w *desk) call(ctx context.Context, m *matter) error {
 	}
 	_, err = w.ask(ctx, "/v1/cases/close", api.CloseRequest{CaseCode: api.CaseCode{Case: info.Code}, Outcome: outcome}, nil)
 	return err
+}
+
+// needs are the fields that a matter takes.
+func needs(what workday.What) field.Set {
+	switch what {
+	case workday.Enquiry:
+		return field.SetOf(field.Name, field.Birth, field.Address)
+	case workday.Form:
+		return field.SetOf(field.Name, field.Birth, field.Address, field.Account, field.Phone)
+	}
+	return 0
+}
+
+// open opens a case, by a touch of the key for just that: its kind, and what is to be
+// read in it.
+func (w *desk) open(ctx context.Context, kind string, need field.Set) (info cases.Info, ok bool, err error) {
+	w.did.Touches++
+	code, why, err := w.touchFor(ctx, access.OpenCase(kind, need))
+	if err != nil {
+		return info, false, err
+	}
+	if why != "" {
+		w.refusedBy(why)
+		return info, false, nil
+	}
+	in := api.NewCase{Kind: kind, Touch: api.Touch{Touch: code}}
+	if need != 0 {
+		in.Fields = strings.Split(need.String(), ",")
+	}
+	ok, err = w.ask(ctx, "/v1/cases", in, &info)
+	return info, ok, err
 }
 
 // find searches, and takes the candidate whose number the caller says.
@@ -244,16 +286,9 @@ func (w *desk) answer(ctx context.Context, m *matter, p *population.Person, why 
 		m.done = true
 		return err
 	}
-	fields := field.SetOf(field.Name, field.Birth, field.Address)
-	if m.What == workday.Form {
-		fields |= field.SetOf(field.Account, field.Phone)
-	}
-	var names []string
-	for _, f := range fields.Fields() {
-		names = append(names, f.String())
-	}
+	fields := needs(m.What)
 	w.asked(m)
-	ok, err = w.ask(ctx, "/v1/read", api.ReadRequest{Whom: who, Reason: why, Fields: names}, nil)
+	ok, err = w.ask(ctx, "/v1/read", api.ReadRequest{Whom: who, Reason: why, Fields: strings.Split(fields.String(), ",")}, nil)
 	if ok {
 		m.done = true
 		w.told(who.Participant, fields)
@@ -304,13 +339,18 @@ func (w *desk) ask(ctx context.Context, path string, in, out any) (ok bool, err 
 				continue
 			}
 		}
-		if why == "contained" {
-			w.leave()
-		}
-		w.why = why
-		w.hit++
+		w.refusedBy(why)
 		return false, nil
 	}
+}
+
+// refusedBy notes what refused for good.
+func (w *desk) refusedBy(why string) {
+	if why == "contained" {
+		w.leave()
+	}
+	w.why = why
+	w.hit++
 }
 
 // mend does what a person does about a refusal; "" says that it is worth asking again.

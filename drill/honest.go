@@ -38,7 +38,8 @@ type Honest struct {
 	NeverDone  int64   `json:"openings_never_done"`
 	PerTenK    float64 `json:"refused_at_clean_pcs_or_never_done_per_10000"`
 
-	Touched  int64   `json:"openings_after_a_touch"`       // that waited some seconds for one
+	Touches  int64   `json:"touches_to_open_cases"`        // of keys, one a case
+	Touched  int64   `json:"openings_after_a_touch"`       // that waited some seconds for another
 	PassedOn int64   `json:"callers_passed_on"`            // to a colleague
 	Longest  float64 `json:"longest_wait_minutes"`         // of a caller who was served
 	Moved    int64   `json:"staff_released_to_a_clean_pc"` // by two security officers
@@ -57,6 +58,7 @@ func (h *Honest) add(o *Honest) {
 	h.AtClean += o.AtClean
 	h.AtInfected += o.AtInfected
 	h.NeverDone += o.NeverDone
+	h.Touches += o.Touches
 	h.Touched += o.Touched
 	h.PassedOn += o.PassedOn
 	h.Longest = max(h.Longest, o.Longest)

@@ -17,8 +17,8 @@ import (
 	"azekura/internal/installation"
 )
 
-// Policies are an agency's own, in force through the drill's days, and what they
-// refused: by the ids of the policies that decided, or "none permits".
+// Policies are those in force through the drill's days, the shipped ones or an agency's
+// own, and what they refused: by the ids of the policies that decided, or "none permits".
 type Policies struct {
 	Hash   string           `json:"hash"`
 	Tests  int              `json:"tests"` // of its own, which passed
@@ -65,12 +65,13 @@ func readPolicies(path string) (string, *policy.Set, error) {
 	return text.String(), set, nil
 }
 
-// putInForce sets the agency's own policies, before two approvers are enrolled.
+// putInForce sets the policies, before two approvers are enrolled.
 func (d *days) putInForce(ctx context.Context, inst *installation.Installation) error {
-	if d.Policy == "" {
-		return nil
+	text := string(policy.Strict())
+	set, err := policy.Fit(policy.Strict())
+	if d.Policy != "" {
+		text, set, err = readPolicies(d.Policy)
 	}
-	text, set, err := readPolicies(d.Policy)
 	if err != nil {
 		return err
 	}
@@ -107,9 +108,6 @@ func byPolicy(detail string) (string, bool) {
 // attacker's. The server has ended.
 func (d *days) refusals(ctx context.Context) (*Policies, error) {
 	p := d.policies
-	if p == nil {
-		return nil, nil
-	}
 	inst, err := installation.OpenMadeUp(ctx, d.dir)
 	if err != nil {
 		return nil, fmt.Errorf("read what the policies refused: %w", err)

@@ -107,16 +107,46 @@ func (w *desk) touch(ctx context.Context) (why string, err error) {
 	if err := w.actor.Sleep(ctx, w.seconds(2, 6)); err != nil {
 		return "", err
 	}
-	_, refused, err := w.ceremony(ctx, w.browser, ceremony{path: "touch", token: w.token, begin: struct{}{}, answer: w.key.touch}, nil)
+	_, why, err = w.touched(ctx, "")
+	if why == "signed-out" { // who has signed in has touched
+		return w.signIn(ctx)
+	}
+	return why, err
+}
+
+// touchFor is for one act. Who was signed out signs in before.
+func (w *desk) touchFor(ctx context.Context, a access.Act) (code, why string, err error) {
+	if err := w.actor.Sleep(ctx, w.seconds(1, 3)); err != nil {
+		return "", "", err
+	}
+	for range 3 {
+		if code, why, err = w.touched(ctx, a); why != "signed-out" || err != nil {
+			break
+		}
+		w.did.Hindered[why]++
+		if why, err = w.signIn(ctx); why != "" || err != nil {
+			break
+		}
+	}
+	if why != "" {
+		w.did.Hindered[why]++
+	}
+	return code, why, err
+}
+
+// touched is the ceremony, for an act or for the session.
+func (w *desk) touched(ctx context.Context, a access.Act) (code, why string, err error) {
+	var done struct{ Touch string }
+	_, refused, err := w.ceremony(ctx, w.browser, ceremony{path: "touch", token: w.token, begin: map[string]access.Act{"for": a}, answer: w.key.touch}, &done)
 	switch {
 	case err != nil && w.contained(ctx), strings.Contains(refused, "contained"):
-		return "contained", nil
+		return "", "contained", nil
 	case strings.HasPrefix(refused, "401"):
-		return w.signIn(ctx)
+		return "", "signed-out", nil
 	case err != nil || refused != "":
-		return "", fmt.Errorf("touch for %s at %s: %w", w.staff, w.device, errors.Join(err, errors.New(refused)))
+		return "", "", fmt.Errorf("touch for %s at %s: %w", w.staff, w.device, errors.Join(err, errors.New(refused)))
 	}
-	return "", nil
+	return done.Touch, "", nil
 }
 
 func (w *desk) seconds(least, most int) time.Duration {

@@ -56,10 +56,10 @@ var english = &words{
 	honest: "honest work: %s callers, %s openings asked for", atClean: "%s openings refused at PCs that the thief didn't hold then",
 	atInfected: "%s refused at PCs in the thief's hands: the user notices, stops, and passes the caller on", neverDone: "%s never done at all, by anybody",
 	bar:       "refused at clean PCs or never done: %.2f in 10,000; refused anywhere, done later or not: %s (%.2f in 10,000)",
-	relief:    "%s openings waited some seconds for a touch; %s callers passed on to colleagues, the longest wait %.0f minutes;\n  %s staff released by two officers, an hour later, onto a PC that nobody had worked at",
+	relief:    "%s touches of keys to open cases, one each; %s openings waited some seconds for another; %s callers passed on to colleagues, the longest wait %.0f minutes;\n  %s staff released by two officers, an hour later, onto a PC that nobody had worked at",
 	hindered:  "all honest requests refused, those that a sign-in or a touch mended too, by what: %s",
 	model:     "the model: %d staff, %d PCs of which %d infected, %d days, %s people known from elsewhere;\n  %s",
-	policies:  "the agency's own policies (%s, %d tests) refused requests\n  of the thief: %s\n  of honest staff: %s",
+	policies:  "the policies in force (%s, %d tests) refused requests\n  of the thief: %s\n  of honest staff: %s",
 	notTested: "%s: not tested: %s", noteDays: "A field counts when it was answered, also with “there is none”; a candidate's mask counts as stolen.",
 }
 
@@ -95,10 +95,10 @@ var japanese = &words{
 	honest: "正当な業務：相談%s件、開封の要求%s件", atClean: "その時点で犯人の手にない端末での拒否：%s件",
 	atInfected: "犯人の手にある端末での拒否：%s件（利用者は気づいて使用をやめ、相談者を同僚に引き継ぐ）", neverDone: "誰にも処理されなかった開封：%s件",
 	bar:       "感染していない端末での拒否、または未処理：1万件あたり%.2f件。後で処理されたものを含むすべての拒否：%s件（1万件あたり%.2f件）",
-	relief:    "認証器への接触を待った開封：%s件。同僚に引き継いだ相談：%s件、最長の待ち時間%.0f分。\n  一時間後に責任者二名が隔離を解き、未使用の端末に移った職員：%s人",
+	relief:    "案件を開くための認証器への接触：%s回（案件ごとに一回）。さらに接触を待った開封：%s件。同僚に引き継いだ相談：%s件、最長の待ち時間%.0f分。\n  一時間後に責任者二名が隔離を解き、未使用の端末に移った職員：%s人",
 	hindered:  "拒否された正当な要求（再サインインや接触で解消したものを含む）：%s",
 	model:     "モデル：職員%d人、端末%d台（うち感染%d台）、%d日、ほかの漏えいで知られた人%s人\n  %s",
-	policies:  "自組織の方針（%s、試験%d件）が拒否した要求\n  犯人：%s\n  正当な業務：%s",
+	policies:  "施行中の方針（%s、試験%d件）が拒否した要求\n  犯人：%s\n  正当な業務：%s",
 	notTested: "%s：未検査（%s）", noteDays: "項目は「なし」という答えも数える。候補の伏せ字表示も盗まれたものに数える。",
 }
 

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -20,7 +19,7 @@ func suits(on cases.Ground, action auditlog.Action) error {
 	switch {
 	case !on.Known():
 	case action == auditlog.Search && !on.Free():
-		return &cases.Refusal{Reason: "participant", Words: "the case knows already whom it is about; for somebody else open another"}
+		return &cases.Refusal{Reason: cases.Others, Words: "the case knows already whom it is about; for somebody else open another"}
 	case action == auditlog.Set && on.Kind != cases.Review:
 		return &cases.Refusal{Reason: "kind", Words: "a job over many participants takes a review"}
 	}
@@ -49,10 +48,7 @@ func (g *Gate) denied(ctx context.Context, event auditlog.Event, why error) erro
 	if !errors.As(why, &refusal) {
 		return why
 	}
-	detail, err := json.Marshal(map[string]string{"asked": event.Action.String(), "case": refusal.Reason})
-	if err != nil {
-		return err
-	}
+	detail := refusal.Detail(event.Action.String())
 	event.Action, event.Outcome, event.Detail = auditlog.Deny, "case", detail
 	if _, err := g.log.RecordOne(ctx, event); err != nil {
 		return err

@@ -53,7 +53,7 @@ func (g *Gate) Change(ctx context.Context, s access.Session, r ChangeRequest) (C
 	if err != nil {
 		return Changed{}, err
 	}
-	event.Detail = p.named()
+	event.Detail = p.detail()
 	if fields&indexed == 0 || fields.Contains(indexed) {
 		if err := g.isAsked(ctx, s, event, p); err != nil {
 			return Changed{}, err

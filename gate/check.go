@@ -38,7 +38,7 @@ func (g *Gate) Check(ctx context.Context, s access.Session, r CheckRequest) (boo
 	if err != nil {
 		return false, err
 	}
-	event.Detail = p.named()
+	event.Detail = p.detail(markIf(g.sought.other(on.Ground, g.log.Now(), p.Key.ID), crossed))
 	done, err := g.cases.Try(on.Ground, s, p.Key.ID)
 	if err != nil {
 		return false, g.denied(ctx, event, err)

@@ -65,6 +65,7 @@ type Gate struct {
 	canaries canary.Marks
 	policies *policy.InForce
 	typed    typed
+	sought   sought
 }
 
 // New puts the gate before a register.
@@ -103,6 +104,7 @@ type ReadRequest struct {
 	// Version asks for the values as they stood in an earlier version of the
 	// record; 0 is the newest.
 	Version int64
+	Touched access.Touched // for this reading, where they touched their key for it
 }
 
 // Answer is what a read released.
@@ -119,11 +121,12 @@ func (g *Gate) Read(ctx context.Context, s access.Session, r ReadRequest) (Answe
 	if err != nil {
 		return Answer{}, err
 	}
+	on.touch = r.Touched.For(access.ReadFields(r.Case, r.Fields))
 	p, err := g.one(ctx, event, on, r.Who)
 	if err != nil {
 		return Answer{}, err
 	}
-	event.Detail = p.named()
+	event.Detail = p.detail(markIf(on.touch, auditlog.ByTouch))
 	version := r.Version
 	if version == 0 {
 		version = p.Latest()
@@ -221,13 +224,30 @@ type person struct {
 	under *policy.Text
 }
 
-// named is the event's detail where a ref named them: it counts as told that it is
-// theirs.
-func (p person) named() []byte {
-	if p.by == "" {
+// detail is that of an opening's event: where a ref named them it counts as told that
+// it is theirs, and what else is marked.
+func (p person) detail(marks ...string) []byte {
+	if p.by != "" {
+		marks = append([]string{auditlog.ByRef}, marks...)
+	}
+	return marked(marks...)
+}
+
+// marked is a detail of marks, or nothing. An empty mark is none.
+func marked(marks ...string) []byte {
+	marks = slices.DeleteFunc(marks, func(m string) bool { return m == "" })
+	if len(marks) == 0 {
 		return nil
 	}
-	return []byte(`{` + auditlog.ByRef + `}`)
+	return []byte("{" + strings.Join(marks, ",") + "}")
+}
+
+// markIf is a mark where something is so.
+func markIf(is bool, mark string) string {
+	if is {
+		return mark
+	}
+	return ""
 }
 
 // isMeant refuses a participant whom the index finds by a ref that was never
@@ -267,11 +287,7 @@ func (g *Gate) one(ctx context.Context, event auditlog.Event, on ground, who Who
 		if err != nil {
 			return person{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		mark := ""
-		if g.typed.near(event.Staff, form, g.log.Now()) {
-			mark = `,"near":true`
-		}
-		event.Detail = []byte(`{` + auditlog.ByRef + mark + `}`)
+		event.Detail = marked(auditlog.ByRef, markIf(g.typed.near(event.Staff, form, g.log.Now()), near))
 		found, err := g.store.Find(ctx, form, 2)
 		if err != nil {
 			return person{}, err

@@ -22,16 +22,18 @@ type ground struct {
 	under  *policy.Text
 	office string // the staff member's
 	fields field.Set
+	touch  bool // the key was touched for this opening
 }
 
 // asked is what the policies are asked: nothing of it is personal data.
 func (on ground) asked(event auditlog.Event, id uuid.UUID) policy.Request {
-	r := policy.Request{Role: event.Role, Office: on.office, Action: event.Action.String(), Purpose: event.Purpose}
+	r := policy.Request{Role: event.Role, Office: on.office, Action: event.Action.String(), Purpose: event.Purpose, Touch: on.touch}
 	for _, f := range on.fields.Fields() {
 		r.Fields = append(r.Fields, f.String())
 	}
 	if on.Known() { // which is open, and theirs, or nobody came so far
-		r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice = true, on.Kind.String(), cases.Open.String(), true, on.Office
+		r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice, r.CaseTouch = true, on.Kind.String(), cases.Open.String(), true, on.Office, on.Touched
+		r.Declared = on.Ground.Declared(on.fields)
 		r.Level, _ = on.About(id)
 	}
 	return r
@@ -56,7 +58,7 @@ func (g *Gate) notesPermitted(ctx context.Context, s access.Session, event audit
 		return err
 	}
 	return g.askPolicies(ctx, event, under, policy.Request{Role: s.Role(), Office: s.Office(), Action: auditlog.Read.String(), Purpose: "notes", Fields: []string{"notes"},
-		Case: true, Kind: i.Kind, State: i.State, Assigned: i.Staff == s.Staff(), CaseOffice: i.Office})
+		Case: true, Kind: i.Kind, State: i.State, Assigned: i.Staff == s.Staff(), CaseTouch: i.Touched, CaseOffice: i.Office})
 }
 
 // askPolicies records in full what they refuse before it is told. About whom isn't

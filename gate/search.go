@@ -59,18 +59,13 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	if err != nil {
 		return nil, err
 	}
-	marks := ""
-	if g.typed.near(event.Staff, form, g.log.Now()) {
-		marks = `,"near":true`
-	}
+	marks := []string{fmt.Sprintf(`"by":"%s"`, r.By), markIf(g.typed.near(event.Staff, form, g.log.Now()), near)}
 	if birth != "" && len(ids) <= MaxCandidates {
 		var former bool
 		if ids, former, err = g.born(ctx, s, event, on.under, form, ids, found, birth); err != nil {
 			return nil, err
 		}
-		if former {
-			marks += `,"former":true`
-		}
+		marks = append(marks, markIf(former, `"former":true`))
 	}
 	events := []auditlog.Event{event}
 	shown := []*register.Sealed{nil}
@@ -81,7 +76,11 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 		}
 	}
 	events[0].Outcome = outcome(len(ids))
-	events[0].Detail = fmt.Appendf(nil, `{"by":"%s","candidates":%d%s}`, r.By, len(shown)-1, marks)
+	var who []uuid.UUID
+	for _, p := range shown[1:] {
+		who = append(who, p.Key.ID)
+	}
+	events[0].Detail = marked(append(marks, fmt.Sprintf(`"candidates":%d`, len(shown)-1), markIf(g.sought.other(on.Ground, g.log.Now(), who...), crossed))...)
 	receipts, err := g.log.Record(ctx, auditlog.Entry{Events: events})
 	if err != nil {
 		return nil, err

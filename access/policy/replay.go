@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"slices"
@@ -26,7 +27,11 @@ type Replay struct {
 	out      Replayed
 }
 
-type caseOf struct{ kind, office string }
+type caseOf struct {
+	kind, office string
+	touch        bool
+	fields       field.Set // for which it was
+}
 
 type answer struct {
 	verdict string
@@ -75,10 +80,21 @@ func (r *Replay) Add(e *auditlog.Event) {
 			r.offices[g.Staff] = g.Office
 		}
 	case auditlog.Case:
-		var a struct{ Kind, Office string }
+		var a struct {
+			Act, Kind, Office, Fields string
+			Touch                     bool
+		}
 		if json.Unmarshal(e.Detail, &a) == nil && e.Outcome == "ok" {
 			of := r.cases[e.Case]
-			r.cases[e.Case] = caseOf{cmp.Or(a.Kind, of.kind), cmp.Or(a.Office, of.office)}
+			of = caseOf{cmp.Or(a.Kind, of.kind), cmp.Or(a.Office, of.office), of.touch, of.fields}
+			switch a.Act {
+			case "open":
+				of.touch = a.Touch
+				of.fields, _ = field.ParseSet(a.Fields) // what can't be read declares nothing
+			case "reopen":
+				of.touch = a.Touch
+			}
+			r.cases[e.Case] = of
 		}
 	}
 	at := time.UnixMicro(e.Time)
@@ -115,8 +131,10 @@ func (r *Replay) opening(e *auditlog.Event, at time.Time) {
 	q := r.set.At(Request{Role: e.Role, Office: r.offices[e.Staff], Action: e.Action.String(), Purpose: e.Purpose, Fields: fieldsOf(e)}, at)
 	if of, known := r.cases[e.Case]; known {
 		// The gate let none be but for an open case of theirs.
-		q.Case, q.Kind, q.State, q.Assigned, q.CaseOffice = true, of.kind, "open", true, of.office
+		q.Case, q.Kind, q.State, q.Assigned, q.CaseOffice, q.CaseTouch = true, of.kind, "open", true, of.office, of.touch
+		q.Declared = of.touch && of.fields.Contains(opened(e))
 	}
+	q.Touch = bytes.Contains(e.Detail, []byte(auditlog.ByTouch))
 	k := q.key()
 	a, ok := r.seen[k]
 	if !ok {
@@ -192,4 +210,12 @@ func (r *Replay) Result() Replayed {
 	})
 	out.Stopped = out.Stopped[:min(len(out.Stopped), maxRows)]
 	return out
+}
+
+// opened are a read's fields.
+func opened(e *auditlog.Event) (set field.Set) {
+	for _, f := range e.Fields {
+		set |= field.SetOf(f.Field)
+	}
+	return set
 }

@@ -31,8 +31,8 @@ func TestReplay(t *testing.T) {
 	}
 	events := []auditlog.Event{
 		{Action: auditlog.Grant, Outcome: "ok", Detail: []byte(`{"grants":"staff","staff":"s-1","office":"tokyo"}`)},
-		{Action: auditlog.Case, Outcome: "ok", Case: "C-A", Detail: []byte(`{"act":"open","kind":"call","staff":"s-1","office":"tokyo"}`)},
-		{Action: auditlog.Case, Outcome: "ok", Case: "C-B", Detail: []byte(`{"act":"open","kind":"call","staff":"s-1","office":"osaka"}`)},
+		{Action: auditlog.Case, Outcome: "ok", Case: "C-A", Detail: []byte(`{"act":"open","kind":"call","staff":"s-1","office":"tokyo","fields":"name","touch":true}`)},
+		{Action: auditlog.Case, Outcome: "ok", Case: "C-B", Detail: []byte(`{"act":"open","kind":"call","staff":"s-1","office":"osaka","fields":"name","touch":true}`)},
 		read("s-1", "C-A", "09:00"),
 		read("s-1", "C-A", "23:00"),
 		read("s-1", "C-A", "23:01"),
@@ -65,6 +65,15 @@ func TestReplay(t *testing.T) {
 	if got := run(string(Strict()), time.UnixMicro(at("23:00")), time.UnixMicro(at("23:01"))); got.Openings != 1 || got.Refused != 1 || got.Denied != 1 {
 		t.Errorf("of a minute: %+v", got)
 	}
+	more := events[3]
+	more.Fields = []auditlog.FieldVersion{{Field: field.Phone, Version: 1}}
+	byTouch := more
+	byTouch.Detail = []byte(`{"touch":true}`)
+	events = append(events, more, byTouch, auditlog.Event{Action: auditlog.Case, Outcome: "ok", Case: "C-A", Detail: []byte(`{"act":"reopen"}`)}, events[3])
+	if got := run(string(Strict()), time.Time{}, time.UnixMicro(at("10:00"))); got.Openings != 6 || got.Refused != 4 || got.Stopped[1].Policy != "case-by-touch fields-by-touch" || got.Stopped[2].Policy != "fields-by-touch" {
+		t.Errorf("touches: %+v", got)
+	}
+	events = events[:len(events)-4]
 	level := string(Strict()) + `@id("level") @en("a") @ja("a") forbid (principal is Staff, action, resource) when { context.case && context.level < 2 };`
 	if got := run(level, time.Time{}, time.UnixMicro(at("10:00"))); got.Unknown != 1 || got.Refused != 2 {
 		t.Errorf("what hangs on the level: %+v", got)

@@ -99,6 +99,15 @@ func (s *Server) beginTouch(w http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
+	var in struct{ For access.Act }
+	if err := read(w, r, &in); err != nil {
+		return nil, err
+	}
+	if in.For != "" {
+		if err := access.CheckAct(in.For); err != nil {
+			return nil, err
+		}
+	}
 	of := s.holder(session.Staff())
 	if len(of.keys) == 0 {
 		return nil, errPasskey
@@ -107,7 +116,7 @@ func (s *Server) beginTouch(w http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	return options, s.begin(w, ceremonyCookie, ceremony{what: "touch", web: *web, session: session})
+	return options, s.begin(w, ceremonyCookie, ceremony{what: "touch", web: *web, session: session, act: in.For})
 }
 
 func (s *Server) finishTouch(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -124,7 +133,16 @@ func (s *Server) finishTouch(w http.ResponseWriter, r *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	return struct{}{}, s.dir.Touch(context.WithoutCancel(r.Context()), session, p)
+	if c.act == "" {
+		return touched{}, s.dir.Touch(context.WithoutCancel(r.Context()), session, p)
+	}
+	code, err := s.dir.TouchFor(context.WithoutCancel(r.Context()), session, p, c.act)
+	return touched{code}, err
+}
+
+// touched has the code by which the act is done that the touch was for.
+type touched struct {
+	Touch string `json:"touch,omitempty"`
 }
 
 func (s *Server) beginEnrol(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -163,6 +163,7 @@ type ceremony struct {
 	web     webauthn.SessionData
 	code    string         // of an enrolment
 	session access.Session // of a touch
+	act     access.Act     // what the touch is for; "" is the session
 	oidc    attempt
 }
 

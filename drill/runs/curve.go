@@ -54,7 +54,7 @@ func perTenK(n, of int64) float64 { return 1e4 * float64(n) / float64(max(1, of)
 // whom only budgets hold: one who knows enough of everybody to answer as they would.
 type Point struct {
 	PCs    int   `json:"pcs"`
-	Hourly int   `json:"calls_an_hour"` // made up, at each PC
+	Hourly int   `json:"looks_an_hour"` // at the users' own cases, at each PC
 	Stolen int64 `json:"stolen"`
 }
 
@@ -68,7 +68,7 @@ func Curve(ctx context.Context, s Setup, seed uint64, tell func(done, total int)
 		}
 		for _, hourly := range speeds {
 			one := s
-			one.Infected, one.Between, one.Fast, one.Calls, one.Known = pcs, time.Hour/time.Duration(hourly), 0, true, int(s.People)
+			one.Infected, one.Between, one.Fast, one.Rides, one.Known = pcs, time.Hour/time.Duration(hourly), 0, true, int(s.People)
 			list, err := Many(ctx, one, seed, 3, func(int) {})
 			if err != nil {
 				return nil, err
@@ -83,7 +83,7 @@ func Curve(ctx context.Context, s Setup, seed uint64, tell func(done, total int)
 // WriteCurve writes it as a table.
 func WriteCurve(w io.Writer, points []Point) error {
 	var text strings.Builder
-	text.WriteString("stolen (median of 3 seeds) by who knows everybody from elsewhere, by PCs and calls made up an hour at each:\n")
+	text.WriteString("stolen (median of 3 seeds) by who knows everybody from elsewhere and uses the users' own cases, by PCs and looks an hour at each:\n")
 	for i, p := range points {
 		if i == 0 || points[i-1].PCs != p.PCs {
 			fmt.Fprintf(&text, "\n  %3d PCs", p.PCs)
@@ -101,12 +101,12 @@ func SVG(w io.Writer, points []Point, limit int64) error {
 	y := func(n int64) float64 { return high - foot - math.Log10(float64(max(1, n)))/6*(high-foot-20) }
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", wide, high)
-	b.WriteString("<title>Participants stolen by made-up calls, by the attacker's speed and PCs</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n")
+	b.WriteString("<title>Participants stolen in the users' own cases, by the attacker's speed and PCs</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n")
 	for n := int64(1); n <= 1_000_000; n *= 10 {
 		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left, y(n), wide-90, left-6, y(n)+4, screen.Grouped(n))
 	}
 	fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#c00" stroke-dasharray="4"/><text x="%d" y="%.1f" fill="#c00">limit</text>`+"\n", left, y(limit), wide-90, wide-84, y(limit)+4)
-	fmt.Fprintf(&b, `<text x="%d" y="%d">calls an hour at each PC</text>`+"\n", left+140, high-8)
+	fmt.Fprintf(&b, `<text x="%d" y="%d">looks an hour at each PC</text>`+"\n", left+140, high-8)
 	for i := 0; i < len(points); {
 		line, last := "", points[i]
 		for pcs := points[i].PCs; i < len(points) && points[i].PCs == pcs; i++ {

@@ -17,6 +17,8 @@ type desk struct {
 	stopped bool  // contained
 	noticed int64 // when they found out
 	moved   bool  // at a PC that nobody had worked at
+	came    int64 // when their newest caller did, whose case is about nobody for a while
+	matter  kind  // theirs
 }
 
 // As the gate has it, and the drill's office.
@@ -35,7 +37,7 @@ const (
 // do is one act before the judges.
 func (r *run) do(a *act) {
 	switch a.kind {
-	case guess, targeted, wrongRead:
+	case madeUp, ride, call, wrongRead:
 		r.thieve(a)
 	default:
 		r.work(a)
@@ -57,18 +59,10 @@ func (r *run) thieve(a *act) {
 		return
 	}
 	d.used = a.at
-	if a.kind == targeted { // the next one, by whichever PC is still free
-		if len(r.known) == 0 {
-			return
-		}
-		a.place, r.known = r.known[0], r.known[1:]
-	}
 	if _, begun := r.first[a.staff]; !begun {
 		r.first[a.staff] = a.at
 	}
-	if !r.steal(a) && a.kind == targeted { // another PC has them
-		r.known = append(r.known, a.place)
-	}
+	r.steal(a)
 }
 
 // lets tells whether a PC's session is live, and the thief at it.
@@ -152,12 +146,12 @@ func (r *run) serve(a *act) bool {
 	if a.at-d.used >= idle { // another session, of which nothing is asked
 		d.asked = 0
 	}
-	d.used, d.touched = a.at, a.at+1
+	d.used, d.touched, d.came, d.matter = a.at, a.at+1, a.at, a.kind
 	if a.kind == slip {
 		r.step(a, auditlog.Search, 0, "none")
 		return true
 	}
-	ok := r.search(a) && r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok")
+	ok := r.search(a, nil) && r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok")
 	if _, mine := r.infected[a.staff]; ok && mine && !d.moved {
 		r.own[a.place] = true
 	}
@@ -186,25 +180,62 @@ func (r *run) held(a *act) bool {
 	return infected && a.at >= since && !r.desks[a.staff].moved
 }
 
-// steal tells whether the thief got all that the act is for.
-func (r *run) steal(a *act) bool {
-	switch a.kind {
-	case wrongRead:
-		return r.step(a, auditlog.Deny, 0, "case")
-	case guess:
-		// One in some 25,000 births is right: nobody is shown.
-		return r.named(a, a.place < 0) && r.step(a, auditlog.Search, 0, "none")
+// talk is how long a caller's case is about nobody, on average: the talk between two of the
+// drill's steps.
+const talk = int64(23 * time.Second / time.Microsecond)
+
+// byTouch is the denial of what is asked in a case that nobody touched a key for, and
+// crossed the mark of somebody else than a case was about.
+var (
+	byTouch = []byte(`{"policies":["case-by-touch"]}`)
+	crossed = []byte(`{"crossed":true}`)
+)
+
+// enough made-up calls that were refused teach the thief, as they do the drill's.
+const enough = 20
+
+// steal is the thief's request.
+func (r *run) steal(a *act) {
+	switch {
+	case a.kind == wrongRead:
+		r.deny(a, "case", nil)
+	case a.kind == madeUp, a.kind == call && (r.learnt < enough || a.place > 2):
+		if a.kind == call {
+			r.learnt++
+		}
+		r.deny(a, "policy", byTouch)
+	case a.kind == ride:
+		r.ride(a)
 	}
-	if !r.named(a, false) || !r.search(a) {
-		return false
+}
+
+func (r *run) deny(a *act, by string, detail []byte) bool {
+	e := r.event(a, auditlog.Deny, 0, by)
+	e.Detail = detail
+	return r.record(a.at, []auditlog.Event{e})
+}
+
+// ride makes a case that the user has just opened be about the next one who is known
+// from elsewhere. The user, whose own caller it refuses then, opens another.
+func (r *run) ride(a *act) {
+	d := &r.desks[a.staff]
+	if d.came == 0 || a.at-d.came >= talk || len(r.known) == 0 {
+		return
 	}
-	r.masks[a.place] = true
-	ok := r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok") &&
-		r.step(a, auditlog.Read, tookFields, "ok")
-	if ok {
+	a.place, r.known = r.known[0], r.known[1:]
+	r.masks[a.place] = r.search(a, crossed)
+	if !r.masks[a.place] {
+		delete(r.masks, a.place)
+		return
+	}
+	if r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok") &&
+		r.step(a, auditlog.Read, callFields, "ok") {
 		r.whole[a.place] = true
 	}
-	return ok
+	r.deny(a, "case", crossed) // of the user's
+	if d.came = a.at; d.matter == enquiry || d.matter == form {
+		r.refused(a)
+	}
 }
 
 // contain stops, or asks for a touch, whom an event does.

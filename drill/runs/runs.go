@@ -7,8 +7,8 @@
 // thousand drills would. Who is asked for a touch waits with the thief until the user has given
 // it; sessions idle out; who is contained is noticed, served by colleagues, and released
 // onto a clean PC, as in the drill. What the cases refuse is no judge's and is taken as
-// given: a read of whom a case isn't about is a denial, and a thief with a case for each call
-// meets no limit of a case's. It doesn't promise the attacker's
+// given, and so is what the policies do: a read of whom a case isn't about, and whatever is
+// asked in a case without a touch, is a denial. It doesn't promise the attacker's
 // cleverness: it is the drill's own thief.
 package runs
 
@@ -41,7 +41,7 @@ type Setup struct {
 	Fast     float64       // searches a second of the fast way; 0 leaves the fast ways out
 	Canaries float64       // planted for each person; IsCanary tells their ids
 	Spares   int           // PCs that nobody works at, onto which contained staff are released
-	Calls    bool          // the thief only makes up calls about people known from elsewhere: it guesses nothing
+	Rides    bool          // the thief only uses its PCs' users' own cases: it guesses and makes up nothing
 	// Judges makes those of one run.
 	Judges func() []auditlog.Judge
 }
@@ -74,10 +74,11 @@ const (
 	enquiry kind = iota
 	checkOnly
 	form
-	slip  // a mistyped search before
-	guess // a search for a ref, with a birth that isn't theirs
-	targeted
-	wrongRead
+	slip      // a mistyped search before
+	madeUp    // a search in a case that nobody touched a key for
+	ride      // a look at the user's own cases
+	call      // a made-up call, until the thief has learnt that they come to nothing
+	wrongRead // of whom a case isn't about
 )
 
 // run is one that is under way.
@@ -97,6 +98,7 @@ type run struct {
 	masks    map[int64]bool
 	whole    map[int64]bool
 	known    []int64 // found elsewhere, and not yet tried
+	learnt   int     // made-up calls that were refused
 	index    int64
 	out      Outcome
 }
@@ -159,32 +161,26 @@ func (r *run) honest(seed uint64, first time.Time) {
 // thief does what the drill's own thief does.
 func (r *run) thief(seed uint64, first time.Time) {
 	random := rand.New(rand.NewPCG(seed, 7))
-	var quiet []act
 	infections := workday.Spread(seed, r.Staff, r.Infected, r.Days)
-	for _, one := range infections {
+	for n, one := range infections {
 		since := workday.Midnight(first, one.Day).Add(one.At)
 		r.infected[one.Staff] = since.UnixMicro()
+		// A third of the PCs guesses, a third is left for the fast ways, as the drill's thief
+		// has it.
+		does := [][]kind{{ride, madeUp, call}, {ride, call}, {}}[n%3]
+		if r.Rides {
+			does = []kind{ride}
+		}
 		for day := one.Day; day < r.Days; day++ {
 			midnight := workday.Midnight(first, day)
 			for at := midnight.Add(9 * time.Hour); at.Before(midnight.Add(17 * time.Hour)); at = at.Add(r.Between + time.Duration(random.Int64N(int64(r.Between/3+1)))) {
-				if at.After(since) {
-					quiet = append(quiet, act{at.UnixMicro(), one.Staff, guess, r.draw(random)})
+				for n, what := range does {
+					if at.After(since) {
+						r.acts = append(r.acts, act{at.UnixMicro() + int64(n), one.Staff, what, int64(len(does))})
+					}
 				}
 			}
 		}
-	}
-	slices.SortStableFunc(quiet, func(a, b act) int { return cmp.Compare(a.at, b.at) })
-	// Every other PC guesses nothing, as the drill's thief has it, where there are fast ways to
-	// leave it for.
-	left := map[int]bool{}
-	for n, one := range infections {
-		left[one.Staff] = r.Fast > 0 && n%2 == 1
-	}
-	for _, one := range quiet {
-		if !left[one.staff] && !r.Calls {
-			r.acts = append(r.acts, one)
-		}
-		r.acts = append(r.acts, act{one.at + 1, one.staff, targeted, -1})
 	}
 	r.known = elsewhere(seed, r.People, r.Known, r.Canaries)
 	r.list = infections
@@ -198,7 +194,7 @@ func (r *run) thief(seed uint64, first time.Time) {
 	}
 	// The rules end it within 100 searches; where nothing does, the register's end.
 	for i := range min(r.People, 20_000) {
-		r.acts = append(r.acts, act{loud + 300*step + i*step, counter, guess, i})
+		r.acts = append(r.acts, act{loud + 300*step + i*step, counter, madeUp, i})
 	}
 }
 
@@ -214,30 +210,11 @@ func elsewhere(seed uint64, people int64, known int, canaries float64) (list []i
 	return slices.Compact(list)
 }
 
-// draw is whom a guess names: one of the people, or a canary, below 0.
-func (r *run) draw(random *rand.Rand) int64 {
-	place := random.Int64N(r.People)
-	if random.Float64() < r.Canaries/(1+r.Canaries) {
-		return -1 - place
-	}
-	return place
-}
-
 var (
 	callFields = field.SetOf(field.Name, field.Birth, field.Address)
 	formFields = callFields | field.SetOf(field.Account, field.Phone)
 	tookFields = field.SetOf(field.Address, field.Phone, field.Account)
 )
-
-// named is the event of a search by a ref or number, before the birth is compared.
-func (r *run) named(a *act, canary bool) bool {
-	e := r.event(a, auditlog.Search, 0, "asked")
-	e.Participant = id(a.place)
-	if canary {
-		e.Participant[15] = canaryMark
-	}
-	return r.record(a.at, []auditlog.Event{e})
-}
 
 // canaryMark tells the canaries of a run.
 const canaryMark = 0xcc
@@ -251,8 +228,9 @@ func id(n int64) auditlog.ID {
 }
 
 // search is one that finds its one person: two events of one entry.
-func (r *run) search(a *act) bool {
+func (r *run) search(a *act, detail []byte) bool {
 	found, shown := r.event(a, auditlog.Search, 0, "ok"), r.event(a, auditlog.Show, field.SetOf(field.Existence, field.Mask), "ok")
+	found.Detail = detail
 	return r.record(a.at, []auditlog.Event{found, shown})
 }
 

@@ -38,24 +38,24 @@ func many(t *testing.T, s Setup, n int) []Outcome {
 
 func watch() auditlog.Judge { return rules.New(rules.InForce(), IsCanary) }
 
-// TestJudgesDecide: without a judge nobody is contained, and the thief reads whom it
-// knows from elsewhere; the rules contain PCs that guess and leave the others alone;
-// the budgets stop who knows everybody.
+// TestJudgesDecide: without a judge nobody is contained, and the thief reads of whom it
+// knows from elsewhere as often as its PCs' users open cases; the rules contain who does,
+// whoever they know, and who guesses, and leave the others alone.
 func TestJudgesDecide(t *testing.T) {
 	for _, o := range many(t, small(), 2) {
-		if o.Stolen < 35 || o.Stolen > 40 || o.Refused != 0 || o.Contained != 0 {
+		if o.Stolen < 5 || o.Stolen > 40 || o.AtInfected != o.Refused || o.Contained != 0 {
 			t.Errorf("nobody judged: %+v", o)
 		}
 	}
 	greedy := small()
-	greedy.Calls, greedy.Known, greedy.Between, greedy.Fast = true, 3000, 5*time.Second, 0
+	greedy.Rides, greedy.Known, greedy.Between, greedy.Fast = true, 3000, 5*time.Second, 0
 	bounded := greedy
-	bounded.Judges = small(book).Judges
-	if free, held := many(t, greedy, 1)[0], many(t, bounded, 1)[0]; free.Stolen < 1700 || held.Stolen > free.Stolen*2/3 || held.AtClean != 0 {
-		t.Errorf("who knows everybody: %+v; with budgets: %+v", free, held)
+	bounded.Judges = small(book, watch).Judges
+	if free, held := many(t, greedy, 1)[0], many(t, bounded, 1)[0]; free.Stolen < 150 || held.Stolen > 2*int64(greedy.Infected) || held.Contained != greedy.Infected || held.AtClean != 0 {
+		t.Errorf("who knows everybody: %+v; with rules: %+v", free, held)
 	}
 	for i, o := range many(t, small(book, watch), 3) {
-		if o.Stolen > 40 || o.Contained < 3 || o.AtClean != 0 || o.NeverDone != 0 || o.Slowest <= 0 || o.AtInfected != o.Refused {
+		if o.Stolen > 2*4 || o.Contained < 2 || o.AtClean != 0 || o.NeverDone != 0 || o.Slowest <= 0 || o.AtInfected != o.Refused {
 			t.Errorf("with rules: %+v", o)
 		}
 		if again := Run(small(book, watch), uint64(1+i), workday.Monday(time.Date(2015, 5, 8, 0, 0, 0, 0, workday.Japan))); again != o {
@@ -84,12 +84,12 @@ func (s *strict) Save(io.Writer) error { return errors.New("not here") }
 func (s *strict) Load(io.Reader) error { return errors.New("not here") }
 
 // TestContainmentStops: whom a judge contains is refused once and does nothing more there:
-// colleagues serve the others. The fast way's time isn't the quiet ones'.
+// colleagues serve the others.
 func TestContainmentStops(t *testing.T) {
 	s := small(func() auditlog.Judge { return &strict{map[string]int{}} })
 	s.Known = 3000
 	list := many(t, s, 1)
-	if o := list[0]; o.Contained != 1 || o.Slowest != 0 || o.Refused != 1 || o.AtInfected != 1 || o.NeverDone != 0 {
+	if o := list[0]; o.Contained != 3 || o.Slowest > time.Millisecond || o.Refused < 1 || o.Refused > 3 || o.AtInfected != o.Refused || o.NeverDone != 0 || o.Stolen != 0 {
 		t.Errorf("%+v", o)
 	}
 }

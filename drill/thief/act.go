@@ -86,12 +86,21 @@ func (s seat) target(ctx context.Context, a *attempt, p person) error {
 	if err != nil {
 		return err
 	}
+	if err := s.answer(ctx, a, room, p, []string{"address", "phone", "account"}); err != nil {
+		return err
+	}
+	return s.close(ctx, room)
+}
+
+// answer says in a case what somebody known from elsewhere would say, and reads fields
+// of theirs.
+func (s seat) answer(ctx context.Context, a *attempt, room string, p person, fields []string) error {
 	list, err := s.search(ctx, a, room, search{By: "number", Value: p.Number, Birth: p.Birth}, "")
 	if err != nil {
 		return err
 	}
 	if len(list) != 1 {
-		return s.close(ctx, room) // who was found elsewhere isn't here
+		return nil // who was found elsewhere isn't here
 	}
 	who := map[string]any{"participant": list[0]}
 	for _, say := range [][2]string{{"number", p.Number}, {"birth", p.Birth}} {
@@ -102,10 +111,61 @@ func (s seat) target(ctx context.Context, a *attempt, p person) error {
 	if err := s.identify(ctx, room, who, ""); err != nil {
 		return err
 	}
-	if err := s.take(ctx, a, room, "enquiry", who, []string{"address", "phone", "account"}); err != nil {
+	if len(fields) == 0 { // the user was going to check alone
+		fields = []string{"address"}
+	}
+	return s.take(ctx, a, room, "enquiry", who, fields)
+}
+
+// theirs is a case of the PC's user.
+type theirs struct {
+	Code   string   `json:"code"`
+	State  string   `json:"state"`
+	Fields []string `json:"fields"`
+	People []struct {
+		Participant string `json:"participant"`
+		About       bool   `json:"about"`
+	} `json:"people"`
+}
+
+// ride uses the cases that the PC's user has open: about nobody so far, it makes one be
+// about somebody known from elsewhere; about somebody, it reads of them what the user
+// may read, and on what more it can until it is refused.
+func (s seat) ride(ctx context.Context, a *attempt, next func() (person, bool)) error {
+	var got struct {
+		Cases []theirs `json:"cases"`
+	}
+	if err := s.post(ctx, "/v1/cases/list", map[string]any{}, &got); err != nil {
 		return err
 	}
-	return s.close(ctx, room)
+	for _, room := range got.Cases {
+		if room.State != "open" {
+			continue
+		}
+		about := ""
+		for _, p := range room.People {
+			if p.About {
+				about = p.Participant
+			}
+		}
+		switch {
+		case about == "":
+			if p, ok := next(); ok {
+				if err := s.answer(ctx, a, room.Code, p, room.Fields); err != nil {
+					return err
+				}
+			}
+		case len(room.Fields) > 0:
+			who := map[string]any{"participant": about}
+			if err := s.take(ctx, a, room.Code, "enquiry", who, room.Fields); err != nil {
+				return err
+			}
+			if err := s.take(ctx, a, room.Code, "enquiry", who, everything); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // end notes what stopped a way at a PC.

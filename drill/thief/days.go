@@ -22,7 +22,8 @@ const (
 	closes   = 17
 	loud     = 16  // o'clock of the last day: the fast ways, when nothing is left to lose
 	stubborn = 300 // refusals in a row end a fast way
-	patient  = 5   // rounds through the PCs for one that lets a fast way in
+	learnt   = 20  // made-up calls that were refused: from then on they are left to PCs that guess
+	patient  = 12  // rounds through the PCs for one that lets a fast way in
 )
 
 // campaign is the theft of days.
@@ -32,12 +33,14 @@ type campaign struct {
 	until time.Time
 	known []person
 
-	slow, targeted *attempt
+	slow, targeted, users *attempt
 
 	mu   sync.Mutex
 	held map[string]*mine
 	list []pc
 	next []person // of the known people, who are still to be tried
+
+	refused atomic.Int64 // made-up calls
 }
 
 // mine is a PC, with the connections of its session.
@@ -53,7 +56,8 @@ func (t *thief) days(ctx context.Context) error {
 		return err
 	}
 	c := &campaign{thief: t, clock: clock{t.config.Clock}, until: t.config.Until, known: known, next: known, held: map[string]*mine{},
-		slow: &attempt{name: "slow-search", out: t.out}, targeted: &attempt{name: "targeted", out: t.out}}
+		slow: &attempt{name: "slow-search", out: t.out}, targeted: &attempt{name: "targeted", out: t.out},
+		users: &attempt{name: "users-cases", out: t.out}}
 	var all sync.WaitGroup
 	started := map[string]bool{}
 	for fast := false; ; {
@@ -68,9 +72,10 @@ func (t *thief) days(ctx context.Context) error {
 			if _, err := c.clock.join(ctx, one.Device); err != nil {
 				return err
 			}
-			// Every other PC guesses nothing, so that some are left for what is fast.
-			guesses := len(started)%2 == 1
-			all.Go(func() { c.quiet(ctx, one.Device, guesses) })
+			// A third of the PCs guesses, a third uses what its user's cases let it, and a third
+			// is left for what is fast.
+			part := len(started) % 3
+			all.Go(func() { c.quiet(ctx, one.Device, part) })
 		}
 		now, err := c.clock.sleep(ctx, "", lookOut)
 		if err != nil || !now.Before(c.until) {
@@ -84,6 +89,7 @@ func (t *thief) days(ctx context.Context) error {
 	all.Wait()
 	c.slow.count()
 	c.targeted.count()
+	c.users.count()
 	return t.out.failure()
 }
 
@@ -168,12 +174,16 @@ func (s seat) post(ctx context.Context, path string, in, out any) error {
 	return s.t.postAs(ctx, s.http, s.token, path, in, out)
 }
 
-// quiet is one PC's part: in office hours a search for somebody drawn by lot, and
-// one of those known from elsewhere, then a pause.
-func (c *campaign) quiet(ctx context.Context, device string, guesses bool) {
+// quiet is one PC's part: in office hours a search for somebody drawn by lot, one of
+// those known from elsewhere, and what its user's own cases let it, then a pause. A way
+// that is refused again and again is given up on all PCs but those that guess.
+func (c *campaign) quiet(ctx context.Context, device string, part int) {
 	defer c.clock.leave(device)
 	r := rand.New(rand.NewPCG(8, sum(device)))
-	room := ""
+	if part == 0 {
+		return
+	}
+	guesses, room := part == 1, ""
 	for pause := time.Duration(0); ; {
 		now, err := c.clock.sleep(ctx, device, pause+time.Duration(r.Int64N(int64(time.Minute))))
 		if err != nil || !now.Before(c.until) {
@@ -189,21 +199,27 @@ func (c *campaign) quiet(ctx context.Context, device string, guesses bool) {
 		if !ok {
 			continue
 		}
-		if room == "" {
+		if guesses && room == "" {
 			if room, err = s.open(ctx, "call"); err != nil {
 				c.slow.end(device, now, err)
 				pause = lookOut
 				continue
 			}
 		}
+		c.users.begins(device, now)
+		c.users.end(device, now, s.ride(ctx, c.users, c.draw))
 		if guesses {
 			c.slow.begins(device, now)
 			c.slow.end(device, now, c.lot(ctx, s, room, r))
+		}
+		if !guesses && c.refused.Load() >= learnt {
+			continue
 		}
 		if p, ok := c.draw(); ok {
 			c.targeted.begins(device, now)
 			if err := s.target(ctx, c.targeted, p); err != nil {
 				c.giveBack(p) // another PC may have them
+				c.refused.Add(1)
 				c.targeted.end(device, now, err)
 			}
 		}

@@ -36,14 +36,18 @@ type Rule struct {
 	Outcomes []string `json:"outcomes,omitempty"`
 	Canary   bool     `json:"canary,omitempty"`
 	Outside  *Hours   `json:"outside,omitempty"`
-	Mark     string   `json:"mark,omitempty"`  // near or former: what the gate says of the number that was named
-	Novel    bool     `json:"novel,omitempty"` // of a read: its office never opened that field for that purpose
+	Mark     string   `json:"mark,omitempty"`   // near, former or crossed: what the gate says of who was named
+	Policy   string   `json:"policy,omitempty"` // of a denial: the policy that refused
+	Novel    bool     `json:"novel,omitempty"`  // of a read: its office never opened that field for that purpose
 	Distinct bool     `json:"distinct,omitempty"`
 	Count    int      `json:"count"`
 	Within   int64    `json:"within"` // seconds
 	Per      string   `json:"per"`    // session, device or staff
 	Action   string   `json:"action"`
 }
+
+// policyID is the form of a policy's id.
+var policyID = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
 
 // Hours are those of a day's work, the first inside and the last outside.
 type Hours struct {
@@ -83,7 +87,7 @@ func Shipped() []Rule {
 // the drills' days of honest work (drill/workday) stay far below. Who touches when they
 // are asked is denied once in the five minutes for which a touch is fresh, so 12 times
 // an hour at most.
-var heldAgainstWork = []string{"no-case", "touch-not-given", "misses", "misses-on-and-on"}
+var heldAgainstWork = []string{"no-case", "touch-not-given", "case-without-touch", "fields-without-touch", "case-crossed", "misses", "misses-on-and-on"}
 
 // ofAddresses are rules that ask who roams for one touch, and end a session that two use.
 var ofAddresses = []string{"key-moved", "key-at-two-addresses"}
@@ -172,8 +176,11 @@ func (r *Rule) check() error {
 	if slices.Contains(r.Actions, auditlog.Alarm.String()) && (len(r.Outcomes) == 0 || !all(r.Outcomes, known)) {
 		return fmt.Errorf("of alarms it can count these outcomes: %v", addressed)
 	}
-	if !slices.Contains([]string{"", "near", "former"}, r.Mark) {
-		return errors.New("its mark is near or former")
+	if !slices.Contains([]string{"", "near", "former", "crossed"}, r.Mark) {
+		return errors.New("its mark is near, former or crossed")
+	}
+	if r.Policy != "" && (!slices.Equal(r.Actions, []string{auditlog.Deny.String()}) || !policyID.MatchString(r.Policy)) {
+		return errors.New("a policy's rule counts denials, and names it by its id")
 	}
 	if r.Novel && !slices.Equal(r.Actions, []string{auditlog.Read.String()}) {
 		return errors.New("what is new to an office is a read")
@@ -192,5 +199,14 @@ func all(list []string, is func(string) bool) bool {
 func (r *Rule) counts(e *auditlog.Event, canary bool) bool {
 	return e.Session != 0 && (!r.Canary || canary) && slices.Contains(r.Actions, e.Action.String()) &&
 		(len(r.Outcomes) == 0 || slices.Contains(r.Outcomes, e.Outcome)) && (r.Outside == nil || r.Outside.outside(e.Time)) &&
-		(r.Mark == "" || bytes.Contains(e.Detail, []byte(`"`+r.Mark+`":true`)))
+		(r.Mark == "" || bytes.Contains(e.Detail, []byte(`"`+r.Mark+`":true`))) &&
+		(r.Policy == "" || e.Outcome == "policy" && refusedBy(e, r.Policy))
+}
+
+// refusedBy tells whether a policy was among those that refused.
+func refusedBy(e *auditlog.Event, policy string) bool {
+	var denial struct {
+		Policies []string `json:"policies"`
+	}
+	return json.Unmarshal(e.Detail, &denial) == nil && slices.Contains(denial.Policies, policy)
 }

@@ -155,7 +155,7 @@ func (who *readers) openCases(ctx context.Context, i *installation.Installation,
 		if err != nil {
 			return nil, err
 		}
-		info, err := i.Cases.Open(ctx, cases.By{Session: s}, cases.Visit, "")
+		info, err := i.Cases.Open(ctx, cases.By{Session: s}, cases.Visit, 0, "")
 		if err != nil {
 			return nil, err
 		}

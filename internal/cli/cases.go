@@ -21,8 +21,13 @@ func (a *app) caseCommand() *cobra.Command {
 		Short: "Open, assign, identify and close cases: why a record may be opened",
 		Long: `A case is a call, a visit, a letter or an application, and why a record may be
 opened. Whose it is, what it may open and for which purposes is asked at each
-opening; check answers identify whom it is about.`,
-		Example: `  azekura case open --kind call
+opening; check answers identify whom it is about.
+
+The strict policies open nothing for a case whose opener didn't touch their key for
+it, since malware on a PC can't: touch it for "open call name,birth" at the address
+/signin/session of your server, and give the code that it shows with --touch and the
+same --kind and --fields. Fields that weren't named take a touch for each reading.`,
+		Example: `  azekura case open --kind call --fields name,birth --touch CODE
   azekura check --ref A0000001 --field birth --claim - --purpose enquiry --case C-…
   azekura case identify C-… --ref A0000001`,
 	}
@@ -48,6 +53,9 @@ func writeCase(w io.Writer, i *cases.Info) {
 	if i.Outcome != "" {
 		state += ", " + i.Outcome
 	}
+	if i.Touched {
+		state += ", opened by a touch"
+	}
 	fmt.Fprintf(w, "%s\t%s\t%s\t%s, office %s\t%s\n", i.Code, i.Kind, state, i.Staff, i.Office, i.Opened.Format(time.RFC3339))
 	for _, p := range i.People {
 		what := "only checked"
@@ -62,6 +70,11 @@ func writeCase(w io.Writer, i *cases.Info) {
 	}
 }
 
+// touchFlag takes the code of a touch for an act.
+func touchFlag(cmd *cobra.Command, t *api.Touch, act string) {
+	cmd.Flags().StringVar(&t.Touch, "touch", "", `the code of a touch of your key for "`+act+`", from the page /signin/session; it is good once, for two minutes`)
+}
+
 func (a *app) caseOpenCommand() *cobra.Command {
 	var in api.NewCase
 	cmd := &cobra.Command{Use: "open --kind KIND", Short: "Open a case, and print its code", Args: cobra.NoArgs}
@@ -69,6 +82,8 @@ func (a *app) caseOpenCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.caseAct(cmd, asJSON, "", in) }
 	cmd.Flags().StringVar(&in.Kind, "kind", "", strings.Join(cases.KindNames(), ", "))
 	cmd.Flags().StringVar(&in.Staff, "staff", "", "whom a supervisor opens it for; oneself, if absent")
+	cmd.Flags().StringSliceVar(&in.Fields, "fields", nil, "what is to be read in it, like name,birth,address")
+	touchFlag(cmd, &in.Touch, "open KIND FIELD,FIELD")
 	a.tokenFlag(cmd)
 	return cmd
 }
@@ -229,7 +244,7 @@ func (a *app) caseCloseCommand() *cobra.Command {
 }
 
 func (a *app) caseReopenCommand() *cobra.Command {
-	var in api.CaseStaff
+	var in api.ReopenRequest
 	cmd := &cobra.Command{
 		Use:   "reopen CASE",
 		Short: "Open a closed case again, as a supervisor, for who had it or for --staff",
@@ -244,6 +259,7 @@ stays; who they are must be checked anew.`,
 		return a.caseAct(cmd, asJSON, "/reopen", in)
 	}
 	cmd.Flags().StringVar(&in.Staff, "staff", "", "who has it from now on; who had it, if absent")
+	touchFlag(cmd, &in.Touch, "reopen CASE")
 	a.tokenFlag(cmd)
 	return cmd
 }

@@ -53,6 +53,7 @@ func (a *app) readCommand() *cobra.Command {
 	whoFlags(cmd, &r.Whom, &r.Reason)
 	cmd.Flags().StringVar(&fields, "fields", "name,birth", "number, name, kana, romaji, birth, sex, address, phone, email, account, ref")
 	cmd.Flags().Int64Var(&r.Version, "version", 0, "an earlier version of the record; 0 is the newest")
+	touchFlag(cmd, &r.Touch, "read CASE FIELD,FIELD")
 	a.tokenFlag(cmd)
 	return cmd
 }

@@ -67,6 +67,11 @@ if (page === "signin") at("passkey").addEventListener("click", told(signIn));
 if (page === "enrol") at("enrol").addEventListener("submit", told(enrol));
 if (page === "through") location.replace("/signin/session");
 if (page === "session") {
+  at("act-touch").addEventListener("submit", told(async () => {
+    at("act-code").value = "";
+    const done = await ask("touch/finish", await assertion(await ask("touch/begin", { for: at("for").value.trim() })));
+    at("act-code").value = done.touch;
+  }));
   at("touch").addEventListener("click", told(async () => { await ask("touch/finish", await assertion(await ask("touch/begin", {}))); await show(); }));
   at("act").addEventListener("click", told(async () => { await ask("role", { role: at("roles").value }); await show(); }));
   at("out").addEventListener("click", told(async () => { await ask("out", {}); location.assign("/signin"); }));

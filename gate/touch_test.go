@@ -1,0 +1,166 @@
+package gate_test
+
+import (
+	"bytes"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+
+	"azekura/access"
+	"azekura/access/policy"
+	"azekura/auditlog"
+	"azekura/cases"
+	"azekura/gate"
+	"azekura/internal/insttest"
+	"azekura/register/field"
+	"azekura/register/value"
+)
+
+// anyTime are the strict policies without those of hours and days.
+func anyTime(t *testing.T) string {
+	t.Helper()
+	text := string(policy.Strict())
+	for _, name := range []string{"night", "day-off"} {
+		cut := regexp.MustCompile(`(?s)@id\("`+name+`"\).*?;\n\n`).ReplaceAllString(text, "")
+		text = regexp.MustCompile(`(?m)^//! refuse `+name+`:.*\n`).ReplaceAllString(cut, "")
+	}
+	return text
+}
+
+// TestTouches: by the strict policies nothing opens in a case for which nobody touched
+// their key, and no field that wasn't named then, but by a touch for that very reading.
+func TestTouches(t *testing.T) {
+	withPeople(t, 2, func(t *testing.T, r *room) {
+		ctx := t.Context()
+		pc := insttest.Enrol(t, r.Installation, "d-1")
+		s := insttest.SignIn(t, r.Installation, r.s.Staff(), pc)
+		insttest.SetPolicy(t, r.Installation, anyTime(t))
+		open := func(touch bool, need field.Set) gate.Why {
+			t.Helper()
+			b := cases.By{Session: s}
+			if touch {
+				b.Touched = insttest.Touch(t, r.Installation, s, pc, access.OpenCase("call", need))
+			}
+			info, err := r.Cases.Open(ctx, b, cases.Call, need, "")
+			if err != nil || info.Touched != touch {
+				t.Fatalf("%+v, %v", info, err)
+			}
+			return gate.Why{Purpose: "enquiry", Case: info.Code}
+		}
+		search := func(why gate.Why) error {
+			_, err := r.Gate.Search(ctx, s, gate.SearchRequest{Why: why, By: value.KindNumber, First: r.people[0].Number, Second: r.people[0].Birth})
+			return err
+		}
+		check := func(why gate.Why, f field.Field, claim string) error {
+			yes, err := r.Gate.Check(ctx, s, gate.CheckRequest{Who: r.who(0), Why: why, Field: f, Claim: claim})
+			if err == nil && !yes {
+				t.Errorf("their own %s is wrong", f)
+			}
+			return err
+		}
+		read := func(why gate.Why, fields field.Set, touched access.Touched) error {
+			_, err := r.Gate.Read(ctx, s, gate.ReadRequest{Who: r.who(0), Why: why, Fields: fields, Touched: touched})
+			return err
+		}
+		refused := func(by string, err error) {
+			t.Helper()
+			if !errors.Is(err, gate.ErrDenied) || !strings.Contains(err.Error(), "policy "+by+":") {
+				t.Errorf("refused by %s? %v", by, err)
+			}
+		}
+		pass := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		identified := func(why gate.Why) {
+			t.Helper()
+			pass(search(why))
+			pass(check(why, field.Number, r.people[0].Number))
+			pass(check(why, field.Birth, r.people[0].Birth))
+			_, err := r.Gate.Identify(ctx, s, why.Case, r.who(0), "", "")
+			pass(err)
+		}
+		bare := open(false, field.SetOf(field.Name))
+		refused("case-by-touch", search(bare))
+		refused("case-by-touch", check(bare, field.Number, r.people[0].Number))
+
+		name, more := field.SetOf(field.Name), field.SetOf(field.Name, field.Phone)
+		why := open(true, name)
+		identified(why)
+		pass(read(why, name, access.Touched{}))
+		refused("fields-by-touch", read(why, more, access.Touched{}))
+		other := insttest.Touch(t, r.Installation, s, pc, access.ReadFields(why.Case, field.SetOf(field.Phone)))
+		refused("fields-by-touch", read(why, more, other))
+		from := r.size()
+		pass(read(why, more, insttest.Touch(t, r.Installation, s, pc, access.ReadFields(why.Case, more))))
+		if events := r.since(t, from); len(events) != 1 || !bytes.Contains(events[0].Detail, []byte(auditlog.ByTouch)) {
+			t.Errorf("the reading's event doesn't say that the key was touched: %s", events[0].Detail)
+		}
+		// What was touched for one case isn't for another.
+		again := open(true, name)
+		identified(again)
+		refused("fields-by-touch", read(again, more, insttest.Touch(t, r.Installation, s, pc, access.ReadFields(why.Case, more))))
+		// A touch for other fields than those that the case then names declares nothing.
+		wrong := cases.By{Session: s, Touched: insttest.Touch(t, r.Installation, s, pc, access.OpenCase("call", name))}
+		if info, err := r.Cases.Open(ctx, wrong, cases.Call, more, ""); err != nil || info.Touched {
+			t.Errorf("%+v, %v", info, err)
+		}
+	})
+}
+
+// TestCrossed: somebody else than whom a case found so far is marked, whoever looks for
+// them; who is found again, and the second of a case about two, isn't.
+func TestCrossed(t *testing.T) {
+	withPeople(t, 4, func(t *testing.T, r *room) {
+		code := insttest.OpenCase(t, r.Installation, r.s, cases.Call)
+		marked := func(what string, want bool, do func(code string, n int) error, code string, n int) {
+			t.Helper()
+			from := r.size()
+			err := do(code, n)
+			got := false
+			for _, e := range r.since(t, from) {
+				got = got || bytes.Contains(e.Detail, []byte(`"crossed":true`))
+			}
+			if got != want {
+				t.Errorf("%s: marked %v (%v)", what, got, err)
+			}
+		}
+		search := func(code string, n int) error {
+			_, err := r.Gate.Search(t.Context(), r.s, gate.SearchRequest{Why: gate.Why{Purpose: "enquiry", Case: code}, By: value.KindNumber, First: r.people[n].Number, Second: r.people[n].Birth})
+			return err
+		}
+		check := func(code string, n int) error {
+			_, err := r.Gate.Check(t.Context(), r.s, gate.CheckRequest{Who: r.who(n), Why: gate.Why{Purpose: "enquiry", Case: code}, Field: field.Birth, Claim: r.people[n].Birth})
+			return err
+		}
+		marked("the first", false, search, code, 0)
+		marked("the same", false, search, code, 0)
+		marked("checking them", false, check, code, 0)
+		marked("another", true, search, code, 1)
+		marked("the other again", false, check, code, 1)
+		marked("a third", true, check, code, 2)
+		insttest.Answers(t, r.Installation, r.s, code, "enquiry", &r.people[0], field.Number)
+		if _, err := r.Gate.Identify(t.Context(), r.s, code, r.who(0), "", ""); err != nil {
+			t.Fatal(err)
+		}
+		marked("looked for in a case about somebody", true, search, code, 1)
+		marked("checked in it", true, check, code, 1)
+		marked("whom it is about", false, check, code, 0)
+		from := r.size()
+		if _, err := r.Gate.Read(t.Context(), r.s, gate.ReadRequest{Who: r.who(1), Why: gate.Why{Purpose: "enquiry", Case: code}, Fields: field.SetOf(field.Name)}); !errors.Is(err, gate.ErrDenied) ||
+			bytes.Contains(r.since(t, from)[0].Detail, []byte("crossed")) {
+			t.Errorf("a read of somebody else, which tells nothing: %v", err)
+		}
+		two := insttest.OpenCase(t, r.Installation, r.s, cases.Representative)
+		marked("who represents", false, search, two, 0)
+		marked("whom they represent", false, search, two, 1)
+		marked("a third person", true, search, two, 2)
+		// It was the fifth sign: the rule case-crossed contains who gave it.
+		if _, err := r.Cases.Open(t.Context(), cases.By{Session: r.s}, cases.Call, 0, ""); !errors.Is(err, access.ErrContained) {
+			t.Errorf("who uses cases for others isn't contained: %v", err)
+		}
+	})
+}
