@@ -11,6 +11,7 @@ import (
 	"azekura/access/signin"
 	"azekura/api"
 	"azekura/internal/insttest"
+	"azekura/register/field"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
@@ -71,6 +72,14 @@ func TestPasskeys(t *testing.T) {
 		if after := o.session(worker).Touched(); !after.After(before) {
 			t.Error("a touch at the page isn't one in the session")
 		}
+		// A touch for one act gives a code, and it alone does the act.
+		call := access.OpenCase("call", field.SetOf(field.Name))
+		o.do(worker, chromedp.SetValue("#for", string(call)), chromedp.Click("#act-touch button"))
+		code := asked(o, worker, chromedp.Poll[string](`document.getElementById("act-code").value`))
+		if touched, err := i.Access.UseTouch(t.Context(), o.session(worker), code, call); err != nil || !touched.For(call) {
+			t.Errorf("the page's code %q: %v", code, err)
+		}
+		o.do(worker, chromedp.SetValue("#for", "everything"), chromedp.Click("#act-touch button"), chromedp.WaitVisible("#problem"))
 		token := o.cookie(worker)
 		o.do(worker, chromedp.Click("#out"), chromedp.WaitVisible("#passkey"))
 		if _, err := i.Access.Authenticate(token, o.peer); err == nil || o.cookie(worker) != "" {
