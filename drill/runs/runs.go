@@ -213,7 +213,6 @@ func elsewhere(seed uint64, people int64, known int, canaries float64) (list []i
 var (
 	callFields = field.SetOf(field.Name, field.Birth, field.Address)
 	formFields = callFields | field.SetOf(field.Account, field.Phone)
-	tookFields = field.SetOf(field.Address, field.Phone, field.Account)
 )
 
 // canaryMark tells the canaries of a run.
