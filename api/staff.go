@@ -1,11 +1,11 @@
 package api
 
 import (
-	"azekura/access"
 	"context"
 	"errors"
 	"fmt"
 
+	"azekura/access"
 	"azekura/access/budget"
 	"azekura/gate"
 	"azekura/register/field"

@@ -171,7 +171,7 @@ func (r *Room) history(ctx context.Context, f *file) ([]Step, error) {
 			return nil, errors.New("read the case's history: an event isn't the case's; run azekura log verify")
 		}
 		s := Step{Event: e.Index, Time: time.UnixMicro(e.Time).UTC(), Staff: e.Staff, Act: a.Act, To: a.Staff, What: a.Kind + a.Document + a.Task + a.Outcome}
-		if e.Participant != (uuid.UUID{}) && s.What == "" {
+		if e.Participant != (uuid.UUID{}) && s.What == "" && f.State != Closed {
 			s.What = e.Participant.String()
 		}
 		steps = append(steps, s)

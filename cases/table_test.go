@@ -2,7 +2,9 @@ package cases_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"azekura/access"
@@ -43,6 +45,8 @@ func TestTable(t *testing.T) {
 			o.ok(err)
 			code := o.open(kind)
 			first := purposes[name][0]
+			open, _, err := o.i.Cases.Show(o.Context(), by(o.one), code)
+			o.ok(err)
 			for _, purpose := range gate.Purposes {
 				for who, s := range map[string]access.Session{"theirs": o.one, "a colleague's": o.two, "a supervisor's": o.super, "another office's": o.beside} {
 					for n := range 2 {
@@ -70,6 +74,11 @@ func TestTable(t *testing.T) {
 			o.ok(err)
 			if o.read(o.two, code, first, 0) == nil {
 				o.Errorf("a closed %s opens", name)
+			}
+			info, steps, err := o.i.Cases.Show(o.Context(), by(o.two), code)
+			o.ok(err)
+			if told := fmt.Sprint(info.People, steps); len(steps) < 3 || len(open.People) != 1 || strings.Contains(told, open.People[0].Participant) {
+				o.Errorf("a closed %s tells whom it was about", name)
 			}
 			_, err = o.i.Cases.Reopen(o.Context(), by(o.super), code, "")
 			o.ok(err)

@@ -167,6 +167,43 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// TestTouchRules: who asks on in cases without a touch, or for fields without one, is
+// contained, and so is who uses cases for others; another policy's denials don't count.
+func TestTouchRules(t *testing.T) {
+	for _, c := range []struct {
+		rule, outcome, detail string
+		n                     int
+	}{
+		{"case-without-touch", "policy", `{"policies":["case-by-touch","night"]}`, 10},
+		{"fields-without-touch", "policy", `{"policies":["fields-by-touch"]}`, 20},
+		{"case-crossed", "case", `{"asked":"check","case":"participant","crossed":true}`, 4},
+	} {
+		w := rules.New(rules.InForce(), canary)
+		deny := func(n int, outcome, detail string) auditlog.Verdict {
+			v, _ := record(w, auditlog.Event{Action: auditlog.Deny, Outcome: outcome, Time: int64(100+n) * second, Session: 1, Staff: "s-1", Device: "d-1", Detail: []byte(detail)}, true)
+			return v
+		}
+		for n := range 30 {
+			for _, other := range []string{`{"policies":["night"],"missing":["case-by-touch"]}`, `{"policies":"case-by-touch"}`, `not JSON`} {
+				if v := deny(n, "policy", other); len(v.Add) > 0 {
+					t.Fatalf("%s: another policy's denial: %s", c.rule, v.Add[0].Detail)
+				}
+			}
+		}
+		for n := range c.n {
+			v := deny(100+n, c.outcome, c.detail)
+			if fired := len(v.Add) > 0; fired != (n == c.n-1) || fired && (len(targets(t, v)) != 3 || !bytes.Contains(v.Add[0].Detail, []byte(c.rule))) {
+				t.Fatalf("%s, denial %d: %+v", c.rule, n+1, v.Add)
+			}
+		}
+	}
+	for _, bad := range []string{`"actions":["read"],"policy":"night"`, `"actions":["deny"],"policy":"Night!"`, `"actions":["deny"],"mark":"other"`} {
+		if _, err := rules.Parse([]byte(`{"rules":[{"name":"one","says":"a test","severity":"low",` + bad + `,"count":1,"within":60,"per":"staff","action":"note"}]}`)); err == nil {
+			t.Errorf("%s is a rule", bad)
+		}
+	}
+}
+
 // TestNovel: what an office never read is a sign once its habits are known, at each
 // device once, and what was taken back is no habit.
 func TestNovel(t *testing.T) {
