@@ -37,12 +37,16 @@ func (r *Refusal) Unwrap() error { return ErrDenied }
 // Others is the reason of who was looked for in a case about somebody else.
 const Others = "participant"
 
-// Detail is that of a refusal's event. A search or a check of somebody else than whom the
-// case is about is marked, as the gate marks one that finds them: whose case was taken
-// over looks for their own caller.
+// crossing are the reasons for which a case refuses whoever opened it, and whose case
+// somebody else in their session has used, closed, set to wait or given away meanwhile.
+var crossing = []string{Others, "closed", "waiting", "assigned"}
+
+// Detail is that of a refusal's event. A search or a check in such a case is marked, as the
+// gate marks one that finds somebody else: whose case was taken over looks for their own
+// caller.
 func (r *Refusal) Detail(asked string) []byte {
 	mark := ""
-	if r.Reason == Others && (asked == auditlog.Search.String() || asked == auditlog.Check.String()) {
+	if slices.Contains(crossing, r.Reason) && (asked == auditlog.Search.String() || asked == auditlog.Check.String()) {
 		mark = `,"crossed":true`
 	}
 	return fmt.Appendf(nil, `{"asked":%q,"case":%q%s}`, asked, r.Reason, mark)

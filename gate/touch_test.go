@@ -153,10 +153,31 @@ func TestCrossed(t *testing.T) {
 			bytes.Contains(r.since(t, from)[0].Detail, []byte("crossed")) {
 			t.Errorf("a read of somebody else, which tells nothing: %v", err)
 		}
+		r.s, _ = insttest.Session(t, r.Installation, "s-9", "caseworker", "d-1") // nobody has four signs yet
+		for what, end := range map[string]func(code string) error{
+			"closed": func(code string) error {
+				_, err := r.Cases.Close(t.Context(), cases.By{Session: r.s}, code, "mistake")
+				return err
+			},
+			"waiting": func(code string) error {
+				_, err := r.Cases.SetWaiting(t.Context(), cases.By{Session: r.s}, code, true)
+				return err
+			},
+		} {
+			gone := insttest.OpenCase(t, r.Installation, r.s, cases.Call)
+			if err := end(gone); err != nil {
+				t.Fatal(err)
+			}
+			from := r.size()
+			if err := search(gone, 0); !errors.Is(err, gate.ErrDenied) || !bytes.Contains(r.since(t, from)[0].Detail, []byte(`"crossed":true`)) {
+				t.Errorf("a search in one's own case, which is %s: %v", what, err)
+			}
+		}
 		two := insttest.OpenCase(t, r.Installation, r.s, cases.Representative)
 		marked("who represents", false, search, two, 0)
 		marked("whom they represent", false, search, two, 1)
 		marked("a third person", true, search, two, 2)
+		marked("a fourth", true, search, two, 3)
 		// It was the fourth sign: the rule case-crossed contains who gave it.
 		if _, err := r.Cases.Open(t.Context(), cases.By{Session: r.s}, cases.Call, 0, ""); !errors.Is(err, access.ErrContained) {
 			t.Errorf("who uses cases for others isn't contained: %v", err)

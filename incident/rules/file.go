@@ -87,7 +87,7 @@ func Shipped() []Rule {
 // the drills' days of honest work (drill/workday) stay far below. Who touches when they
 // are asked is denied once in the five minutes for which a touch is fresh, so 12 times
 // an hour at most.
-var heldAgainstWork = []string{"no-case", "touch-not-given", "case-without-touch", "fields-without-touch", "case-crossed", "misses", "misses-on-and-on"}
+var heldAgainstWork = []string{"no-case", "touch-not-given", "case-without-touch", "fields-without-touch", "case-crossed", "case-crossed-on-and-on", "misses", "misses-on-and-on"}
 
 // ofAddresses are rules that ask who roams for one touch, and end a session that two use.
 var ofAddresses = []string{"key-moved", "key-at-two-addresses"}
