@@ -145,11 +145,12 @@ var ErrTooLong = errors.New("the event is longer than a log entry may be (64 KiB
 // is in the register; a check that is answered with yes tells the field as well,
 // for who asked now knows that what they said is so. A set event opens its fields
 // for each member, unless they stay inside the gate. Whoever named the person by a
-// ref and was answered knows that it is theirs.
+// ref and was answered knows that it is theirs, and whoever was shown them by a search
+// that what they searched for is.
 func (e *Event) Opened() field.Set {
 	switch e.Action {
 	case Read, Show:
-		return e.fieldSet() | e.named()
+		return e.fieldSet() | e.named() | e.said()
 	case Check, Change, Shred:
 		return field.SetOf(field.Existence) | e.named()
 	case Checked:
@@ -166,6 +167,22 @@ func (e *Event) Opened() field.Set {
 
 // ByRef stands in the detail of an event whose participant was named by a ref.
 const ByRef = `"by":"ref"`
+
+// Said is the key, in the detail of who a search shows, of the fields that it was for.
+const Said = `"said":"`
+
+func (e *Event) said() field.Set {
+	_, list, is := bytes.Cut(e.Detail, []byte(Said))
+	list, _, closed := bytes.Cut(list, []byte{'"'})
+	if !is || !closed || len(list) > 200 {
+		return 0
+	}
+	set, err := field.ParseSet(string(list))
+	if err != nil {
+		return 0
+	}
+	return set
+}
 
 // ByTouch stands in the detail of an opening for which the key was touched.
 const ByTouch = `"touch":true`

@@ -248,7 +248,7 @@ func (w *desk) find(ctx context.Context, c *workday.Caller, p *population.Person
 
 func (w *desk) seen(list []api.Candidate) {
 	for _, one := range list {
-		w.told(one.Participant, field.SetOf(field.Existence, field.Mask))
+		w.told(one.Participant, field.SetOf(field.Existence, field.Mask, field.Name, field.Birth)) // what it was for is theirs
 	}
 }
 

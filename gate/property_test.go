@@ -150,7 +150,7 @@ func (r *room) do(a act, s access.Session, got *released) error {
 		}
 		found, err := r.Gate.Search(ctx, s, request)
 		for _, c := range found {
-			got.add(s, c.Participant, c.Event, field.Existence, field.Mask)
+			got.add(s, c.Participant, c.Event, append(request.By.Fields().Fields(), field.Existence, field.Mask, field.Birth)...) // what it was for is theirs
 		}
 		return err
 	case 4:

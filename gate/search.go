@@ -71,7 +71,9 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	shown := []*register.Sealed{nil}
 	for _, id := range ids {
 		if p := found[id]; p != nil && p.Key.Wrapped != nil && len(ids) <= MaxCandidates {
-			events = append(events, show(event, p))
+			e := show(event, p)
+			e.Detail = marked(auditlog.Said + (r.By.Fields() | field.SetOf(field.Birth)).String() + `"`)
+			events = append(events, e)
 			shown = append(shown, p)
 		}
 	}

@@ -59,19 +59,20 @@ func TestSearch(t *testing.T) {
 				}
 				events++
 			}
-			r.sawMask(t, events, found[0])
+			r.sawMask(t, events, found[0], c.by)
 		}
 	})
 }
 
-// sawMask wants a search and the opening of one mask in the log, and no more.
-func (r *room) sawMask(t *testing.T, index int64, c gate.Candidate) {
+// sawMask wants a search and the opening of one mask in the log, and no more. Who was
+// shown the candidate knows that what they searched for is theirs.
+func (r *room) sawMask(t *testing.T, index int64, c gate.Candidate, by value.Kind) {
 	t.Helper()
 	e := r.since(t, index)
 	if len(e) != 2 || e[0].Action != auditlog.Search || e[0].Outcome != "ok" || !strings.Contains(string(e[0].Detail), `"candidates":1`) {
 		t.Fatalf("%+v", e)
 	}
-	if e[1].Action != auditlog.Show || e[1].Index != c.Event || e[1].Participant != c.Participant || e[1].Opened() != field.SetOf(field.Existence, field.Mask) {
+	if e[1].Action != auditlog.Show || e[1].Index != c.Event || e[1].Participant != c.Participant || e[1].Opened() != field.SetOf(field.Existence, field.Mask, field.Birth)|by.Fields() {
 		t.Errorf("%+v", e[1])
 	}
 }

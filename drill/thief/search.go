@@ -38,6 +38,10 @@ type search struct {
 	Birth string `json:"birth"`
 }
 
+// said are the fields that a search is for, beside the birth: of whom it shows they are
+// what was said.
+var said = map[string][]string{"number": {"number"}, "ref": {"ref"}, "name_birth": {"name"}}
+
 // search asks who matches, and writes down each candidate's mask. ref is theirs, if
 // it is known.
 func (s seat) search(ctx context.Context, a *attempt, room string, q search, ref string) (participants []string, err error) {
@@ -63,7 +67,7 @@ func (s seat) search(ctx context.Context, a *attempt, room string, q search, ref
 		if err != nil {
 			return nil, err
 		}
-		a.obtainedAt(s.of.Device, &line{Attempt: a.name, Participant: c.Participant, Ref: ref, Fields: []string{"existence", "mask"}, Mask: mask})
+		a.obtainedAt(s.of.Device, &line{Attempt: a.name, Participant: c.Participant, Ref: ref, Fields: append([]string{"existence", "mask", "birth"}, said[q.By]...), Mask: mask})
 		participants = append(participants, c.Participant)
 	}
 	return participants, nil
