@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"regexp"
+	"strings"
 	"time"
 
 	"azekura/auditlog"
@@ -19,8 +20,15 @@ import (
 // session can ask for a touch, and has none of the codes that touches give.
 type Act string
 
-// OpenCase is the opening of a case of a kind, in which these fields are to be read.
-func OpenCase(kind string, fields field.Set) Act { return act("open "+kind, fields) }
+// OpenCase is the opening of a case of a kind, in which these fields are to be read and
+// no other search is made than that of this hash (cases.Seek); a case about two has two.
+func OpenCase(kind string, fields field.Set, searches ...string) Act {
+	a := act("open "+kind, fields)
+	if len(searches) > 0 {
+		a += Act(" for " + strings.Join(searches, ","))
+	}
+	return a
+}
 
 // ReopenCase is the opening again of a closed one.
 func ReopenCase(code string) Act { return Act("reopen " + code) }
@@ -36,7 +44,7 @@ func act(what string, fields field.Set) Act {
 }
 
 // It stands in the log, so nothing of a participant fits in.
-var goodAct = regexp.MustCompile(`^(open [a-z]{1,20}( [a-z,]{1,100})?|reopen C-[0-9A-Z]{13}|read C-[0-9A-Z]{13} [a-z,]{1,100})$`)
+var goodAct = regexp.MustCompile(`^(open [a-z]{1,20}( [a-z,]{1,100})?( for [A-Za-z0-9_-]{43}(,[A-Za-z0-9_-]{43})?)?|reopen C-[0-9A-Z]{13}|read C-[0-9A-Z]{13} [a-z,]{1,100})$`)
 
 // ActCodeLasts is how long the code of a touch is good for.
 const ActCodeLasts = 2 * time.Minute
@@ -80,7 +88,7 @@ var errActCode = fmt.Errorf("%w: the touch's code is for something else, or was 
 // CheckAct refuses what nobody can touch for.
 func CheckAct(a Act) error {
 	if !goodAct.MatchString(string(a)) {
-		return fmt.Errorf("%w: a touch is for \"open KIND\", \"open KIND FIELD,FIELD\", \"reopen CASE\" or \"read CASE FIELD,FIELD\"", ErrInvalid)
+		return fmt.Errorf("%w: a touch is for \"open KIND\", \"open KIND FIELD,FIELD\", either with \" for HASH\" of a search, \"reopen CASE\" or \"read CASE FIELD,FIELD\"", ErrInvalid)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ type NewCase struct {
 	Kind   string   `json:"kind" maxLength:"32" doc:"call, visit, letter, application, death, merge, representative or review"`
 	Staff  string   `json:"staff,omitempty" maxLength:"32" doc:"whom a supervisor opens it for; absent is oneself"`
 	Fields []string `json:"fields,omitempty" maxItems:"11" doc:"what is to be read in it: where the key was touched for just that, reading it takes no further touch"`
+	For    []string `json:"for,omitempty" maxItems:"2" doc:"the hash of the search that is made in it, where the key was touched for just that: SHA-256 in base64url without padding of a salt (22 to 64 characters, drawn at random), by, value and birth as they will be sent, with a line feed between each two; two in a case about two"`
 	Touch
 }
 
@@ -109,10 +110,10 @@ func (s *Server) addCases(api huma.API) {
 		if err != nil {
 			return cases.Info{}, err
 		}
-		if b.Touched, err = s.inst.Access.UseTouch(ctx, b.Session, in.Touch.Touch, access.OpenCase(kind.String(), need)); err != nil {
+		if b.Touched, err = s.inst.Access.UseTouch(ctx, b.Session, in.Touch.Touch, access.OpenCase(kind.String(), need, in.For...)); err != nil {
 			return cases.Info{}, err
 		}
-		return s.inst.Cases.Open(ctx, b, kind, need, in.Staff)
+		return s.inst.Cases.Open(ctx, b, kind, need, in.For, in.Staff)
 	})
 	caseAct(s, api, "/assign", "assign-case", "Give a case to somebody else of its office", func(ctx context.Context, b cases.By, in *CaseStaff) (cases.Info, error) {
 		return s.inst.Cases.Assign(ctx, b, in.Case, in.Staff)

@@ -144,6 +144,7 @@ type SearchRequest struct {
 	By    string `json:"by" maxLength:"16" doc:"number, ref, kana_birth, name_birth, postal_birth or phone"`
 	Value string `json:"value" maxLength:"1024" doc:"the number, ref, kana, name, postal code or telephone number"`
 	Birth string `json:"birth,omitempty" maxLength:"32" doc:"the date of birth; every search takes it"`
+	Salt  string `json:"salt,omitempty" maxLength:"64" doc:"where the case was opened for this search: the salt of its hash"`
 }
 
 // Candidate is one match, masked.
@@ -248,7 +249,7 @@ func (s *Server) search(ctx context.Context, in *staffInput[SearchRequest]) (*bo
 	if err != nil {
 		return nil, err
 	}
-	r := gate.SearchRequest{Why: in.Body.why(ctx), First: in.Body.Value, Second: in.Body.Birth}
+	r := gate.SearchRequest{Why: in.Body.why(ctx), First: in.Body.Value, Second: in.Body.Birth, Salt: in.Body.Salt}
 	for _, kind := range value.Kinds() {
 		if kind.String() == in.Body.By {
 			r.By = kind

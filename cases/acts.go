@@ -65,12 +65,16 @@ func (r *Room) live(b By) error {
 //
 // need are the fields that are to be read in it. They count where the key was touched
 // for just that: what is read beyond them takes a touch of its own, if the policies say so.
-func (r *Room) Open(ctx context.Context, b By, kind Kind, need field.Set, staff string) (Info, error) {
+// So do searches, hashes of Seek: no other is made in the case then.
+func (r *Room) Open(ctx context.Context, b By, kind Kind, need field.Set, searches []string, staff string) (Info, error) {
 	if err := r.live(b); err != nil {
 		return Info{}, err
 	}
 	if kind == 0 || int(kind) >= len(kinds) {
 		return Info{}, fmt.Errorf("%w: a case is a %s", ErrInvalid, strings.Join(KindNames(), ", "))
+	}
+	if err := checkSeek(kind, searches); err != nil {
+		return Info{}, err
 	}
 	no, err := r.newNo(ctx)
 	if err != nil {
@@ -95,7 +99,7 @@ func (r *Room) Open(ctx context.Context, b By, kind Kind, need field.Set, staff 
 	turn.Lock()
 	defer turn.Unlock()
 	if _, err := r.record(ctx, auditlog.Entry{Events: []auditlog.Event{b.event(no, act{Act: actOpen, Kind: kind.String(), Staff: staff, Office: office,
-		Fields: need.String(), Touch: b.Touched.For(access.OpenCase(kind.String(), need))})}}); err != nil {
+		Fields: need.String(), For: searches, Touch: b.Touched.For(access.OpenCase(kind.String(), need, searches...))})}}); err != nil {
 		return Info{}, fmt.Errorf("open the case: %w", err)
 	}
 	return r.info(no)

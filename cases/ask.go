@@ -64,11 +64,12 @@ type Ground struct {
 	Office string // the case's
 	// Touched says that who opened the case touched their key for it, which malware on
 	// their PC can't.
-	Touched bool
-	need    field.Set
-	free    bool
-	people  []person
-	more    bool // whether the case may check somebody whom it hasn't yet
+	Touched  bool
+	need     field.Set
+	searches []string
+	free     bool
+	people   []person
+	more     bool // whether the case may check somebody whom it hasn't yet
 }
 
 // Known tells whether a case of ours stands behind it.
@@ -125,7 +126,7 @@ func (r *Room) Ask(s access.Session, code, purpose string) (Ground, error) {
 	if !slices.Contains(info.purposes, purpose) {
 		return Ground{}, refuse("kind", "a %s is no reason for the purpose %s; it is for %v", info.name, purpose, info.purposes)
 	}
-	return Ground{no: no, Kind: f.Kind, Office: f.Office, Touched: f.Touched, need: field.Set(f.Need), free: f.free(), people: slices.Clone(f.People), more: len(f.People) < maxPeople}, nil
+	return Ground{no: no, Kind: f.Kind, Office: f.Office, Touched: f.Touched, need: field.Set(f.Need), searches: f.For, free: f.free(), people: slices.Clone(f.People), more: len(f.People) < maxPeople}, nil
 }
 
 // mayUse refuses a case that isn't there, isn't open, or is somebody else's.

@@ -26,7 +26,7 @@ func BenchmarkAsk(b *testing.B) {
 	for w := range 128 {
 		wg.Go(func() {
 			for n := w; n < open; n += 128 {
-				info, err := i.Cases.Open(b.Context(), cases.By{Session: s}, cases.Call, 0, "")
+				info, err := i.Cases.Open(b.Context(), cases.By{Session: s}, cases.Call, 0, nil, "")
 				if err != nil {
 					b.Error(err)
 					return

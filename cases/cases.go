@@ -224,6 +224,7 @@ type file struct {
 	// Touched says that who opened it touched their key for that.
 	Touched bool     `json:"touched,omitempty"`
 	Need    uint16   `json:"need,omitempty"` // the fields that are to be read in it
+	For     []string `json:"for,omitempty"`  // the searches that are made in it, once the key was touched for that
 	Staff   string   `json:"staff"`
 	Office  string   `json:"office"`
 	People  []person `json:"people,omitempty"`

@@ -22,6 +22,7 @@ type Info struct {
 	State   string    `json:"state"`
 	Touched bool      `json:"touched" doc:"whether who opened it touched their key for it"`
 	Fields  []string  `json:"fields,omitempty" doc:"that are to be read in it"`
+	Bound   bool      `json:"bound" doc:"whether that touch was for a search, and no other is made in it"`
 	Outcome string    `json:"outcome,omitempty"`
 	Staff   string    `json:"staff" doc:"whom the case is assigned to"`
 	Office  string    `json:"office"`
@@ -61,7 +62,7 @@ type Step struct {
 }
 
 func (f *file) info() Info {
-	i := Info{Code: codeOf(f.No), Kind: f.Kind.String(), State: f.State.String(), Touched: f.Touched, Staff: f.Staff, Office: f.Office,
+	i := Info{Code: codeOf(f.No), Kind: f.Kind.String(), State: f.State.String(), Touched: f.Touched, Bound: f.Touched && len(f.For) > 0, Staff: f.Staff, Office: f.Office,
 		Opened: time.UnixMicro(f.Opened).UTC(), Event: f.Event}
 	if f.Outcome > 0 && int(f.Outcome) <= len(Outcomes) {
 		i.Outcome = Outcomes[f.Outcome-1]

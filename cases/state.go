@@ -14,19 +14,20 @@ import (
 
 // act is the detail of a case's event.
 type act struct {
-	Act      string `json:"act"` // one of the names below
-	Kind     string `json:"kind,omitempty"`
-	Staff    string `json:"staff,omitempty"` // who has the case from now on
-	Office   string `json:"office,omitempty"`
-	Document string `json:"document,omitempty"`
-	Word     bool   `json:"word,omitempty"`
-	Level    int    `json:"level,omitempty"`
-	Task     string `json:"task,omitempty"`
-	Due      int32  `json:"due,omitempty"`
-	No       int    `json:"no,omitempty"` // of a task or a note, from 1
-	Outcome  string `json:"outcome,omitempty"`
-	Fields   string `json:"fields,omitempty"` // that are to be read in it
-	Touch    bool   `json:"touch,omitempty"`  // who opened it, or opened it again, touched their key for it
+	Act      string   `json:"act"` // one of the names below
+	Kind     string   `json:"kind,omitempty"`
+	Staff    string   `json:"staff,omitempty"` // who has the case from now on
+	Office   string   `json:"office,omitempty"`
+	Document string   `json:"document,omitempty"`
+	Word     bool     `json:"word,omitempty"`
+	Level    int      `json:"level,omitempty"`
+	Task     string   `json:"task,omitempty"`
+	Due      int32    `json:"due,omitempty"`
+	No       int      `json:"no,omitempty"` // of a task or a note, from 1
+	Outcome  string   `json:"outcome,omitempty"`
+	Fields   string   `json:"fields,omitempty"` // that are to be read in it
+	For      []string `json:"for,omitempty"`    // the searches that are made in it
+	Touch    bool     `json:"touch,omitempty"`  // who opened it, or opened it again, touched their key for it
 	// Before is the case's event before this one, in the same log.
 	Before *int64 `json:"before,omitempty"`
 }
@@ -193,7 +194,7 @@ func (st *state) act(e *auditlog.Event, reopened func(no int64) (*file, error)) 
 				return errUnknownAct
 			}
 		}
-		f = &file{No: no, Need: uint16(need), Opened: e.Time, Kind: kind, State: Open, Touched: a.Touch, Staff: a.Staff, Office: a.Office, SinceLog: e.Log, Since: e.Index}
+		f = &file{No: no, Need: uint16(need), For: a.For, Opened: e.Time, Kind: kind, State: Open, Touched: a.Touch, Staff: a.Staff, Office: a.Office, SinceLog: e.Log, Since: e.Index}
 		st.put(f)
 	case f == nil && a.Act == actReopen:
 		if f, err = reopened(no); err != nil {

@@ -29,7 +29,7 @@ func (o *office) open(kind cases.Kind) string {
 	if kind != cases.Review {
 		return insttest.Case(o.T, o.i, o.one, kind, purposes[kind.String()][0], &o.people[0])
 	}
-	info, err := o.i.Cases.Open(o.Context(), by(o.super), kind, 0, "s-1")
+	info, err := o.i.Cases.Open(o.Context(), by(o.super), kind, 0, nil, "s-1")
 	o.ok(err)
 	_, err = o.i.Gate.Identify(o.Context(), o.super, info.Code, o.who(0), "", "")
 	o.ok(err)

@@ -162,12 +162,22 @@ func (w *desk) call(ctx context.Context, m *matter) error {
 	if c.What == workday.Form {
 		kind, purpose = "application", "application"
 	}
-	info, ok, err := w.open(ctx, kind, needs(c.What))
+	search := api.SearchRequest{Reason: api.Reason{Purpose: purpose}, By: "name_birth", Value: p.Name, Birth: p.Birth}
+	if c.Mistyped && !m.slipped {
+		m.slipped = true
+		w.did.Mistyped++
+		slip := search
+		slip.Birth = slipped(w.rand, p.Birth)
+		if err := w.slip(ctx, kind, needs(c.What), slip); err != nil {
+			return err
+		}
+	}
+	ok, err := w.open(ctx, kind, needs(c.What), &search)
 	if err != nil || !ok {
 		return err
 	}
-	why := api.Reason{Purpose: purpose, Case: info.Code}
-	who, err := w.find(ctx, c, p, why)
+	why := search.Reason
+	who, err := w.find(ctx, search, p)
 	outcome := "answered"
 	if who == "" && err == nil {
 		w.did.Unknown++
@@ -179,7 +189,7 @@ func (w *desk) call(ctx context.Context, m *matter) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.ask(ctx, "/v1/cases/close", api.CloseRequest{CaseCode: api.CaseCode{Case: info.Code}, Outcome: outcome}, nil)
+	_, err = w.ask(ctx, "/v1/cases/close", api.CloseRequest{CaseCode: api.CaseCode{Case: why.Case}, Outcome: outcome}, nil)
 	return err
 }
 
@@ -194,42 +204,55 @@ func needs(what workday.What) field.Set {
 	return 0
 }
 
-// open opens a case, by a touch of the key for just that: its kind, and what is to be
-// read in it.
-func (w *desk) open(ctx context.Context, kind string, need field.Set) (info cases.Info, ok bool, err error) {
+// open opens a case for a search, by a touch of the key for just that: its kind, what is
+// to be read in it, and the search.
+func (w *desk) open(ctx context.Context, kind string, need field.Set, search *api.SearchRequest) (ok bool, err error) {
 	w.did.Touches++
-	code, why, err := w.touchFor(ctx, access.OpenCase(kind, need))
+	search.Salt = saltOf(w.rand)
+	hash, err := cases.Seek(search.Salt, search.By, search.Value, search.Birth)
 	if err != nil {
-		return info, false, err
+		return false, err
+	}
+	code, why, err := w.touchFor(ctx, access.OpenCase(kind, need, hash))
+	if err != nil {
+		return false, err
 	}
 	if why != "" {
 		w.refusedBy(why)
-		return info, false, nil
+		return false, nil
 	}
-	in := api.NewCase{Kind: kind, Touch: api.Touch{Touch: code}}
+	in := api.NewCase{Kind: kind, For: []string{hash}, Touch: api.Touch{Touch: code}}
 	if need != 0 {
 		in.Fields = strings.Split(need.String(), ",")
 	}
+	var info cases.Info
 	ok, err = w.ask(ctx, "/v1/cases", in, &info)
-	return info, ok, err
+	search.Case = info.Code
+	return ok, err
+}
+
+// saltOf draws a salt: made-up people need no better randomness than a drill's seed.
+func saltOf(r *rand.Rand) string { return fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()) }
+
+// slip is a search with a slip of the pen, in a case of its own, which ends as a mistake.
+func (w *desk) slip(ctx context.Context, kind string, need field.Set, search api.SearchRequest) error {
+	if ok, err := w.open(ctx, kind, need, &search); err != nil || !ok {
+		return err
+	}
+	var found api.SearchAnswer
+	if _, err := w.ask(ctx, "/v1/search", search, &found); err != nil {
+		return err
+	}
+	w.seen(found.Candidates)
+	if err := w.pause(ctx); err != nil {
+		return err
+	}
+	_, err := w.ask(ctx, "/v1/cases/close", api.CloseRequest{CaseCode: api.CaseCode{Case: search.Case}, Outcome: "mistake"}, nil)
+	return err
 }
 
 // find searches, and takes the candidate whose number the caller says.
-func (w *desk) find(ctx context.Context, c *workday.Caller, p *population.Person, why api.Reason) (string, error) {
-	search := api.SearchRequest{Reason: why, By: "name_birth", Value: p.Name, Birth: p.Birth}
-	if c.Mistyped {
-		w.did.Mistyped++
-		slip := search
-		slip.Birth = slipped(w.rand, p.Birth)
-		var found api.SearchAnswer
-		if _, err := w.ask(ctx, "/v1/search", slip, &found); err != nil {
-			return "", err
-		}
-		w.seen(found.Candidates)
-		if err := w.pause(ctx); err != nil {
-			return "", err
-		}
-	}
+func (w *desk) find(ctx context.Context, search api.SearchRequest, p *population.Person) (string, error) {
 	var found api.SearchAnswer
 	if ok, err := w.ask(ctx, "/v1/search", search, &found); err != nil || !ok {
 		return "", err
@@ -239,7 +262,7 @@ func (w *desk) find(ctx context.Context, c *workday.Caller, p *population.Person
 		if err := w.pause(ctx); err != nil {
 			return "", err
 		}
-		if yes, err := w.check(ctx, why, one.Participant, field.Number, p.Number); err != nil || yes {
+		if yes, err := w.check(ctx, search.Reason, one.Participant, field.Number, p.Number); err != nil || yes {
 			return one.Participant, err
 		}
 	}

@@ -88,6 +88,7 @@ type matter struct {
 	touched             bool
 	atClean, atInfected bool // refused there
 	passed              bool // to a colleague
+	slipped             bool // the search was mistyped once
 	done                bool // read, or nothing was to be read
 }
 

@@ -31,7 +31,7 @@ func suits(on cases.Ground, action auditlog.Action) error {
 func (g *Gate) about(ctx context.Context, event auditlog.Event, on ground, id uuid.UUID) error {
 	var err error
 	if event.Action == auditlog.Check {
-		err = on.MayCheck(id)
+		err = errors.Join(on.MayCheck(id), on.MustFind(g.sought.found(on.Ground, id)))
 	} else {
 		err = on.MayOpen(id, event.Purpose)
 	}

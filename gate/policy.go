@@ -33,7 +33,7 @@ func (on ground) asked(event auditlog.Event, id uuid.UUID) policy.Request {
 	}
 	if on.Known() { // which is open, and theirs, or nobody came so far
 		r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice, r.CaseTouch = true, on.Kind.String(), cases.Open.String(), true, on.Office, on.Touched
-		r.Declared = on.Ground.Declared(on.fields)
+		r.Bound, r.Declared = on.Ground.Bound(), on.Ground.Declared(on.fields)
 		r.Level, _ = on.About(id)
 	}
 	return r
@@ -58,7 +58,7 @@ func (g *Gate) notesPermitted(ctx context.Context, s access.Session, event audit
 		return err
 	}
 	return g.askPolicies(ctx, event, under, policy.Request{Role: s.Role(), Office: s.Office(), Action: auditlog.Read.String(), Purpose: "notes", Fields: []string{"notes"},
-		Case: true, Kind: i.Kind, State: i.State, Assigned: i.Staff == s.Staff(), CaseTouch: i.Touched, CaseOffice: i.Office})
+		Case: true, Kind: i.Kind, State: i.State, Assigned: i.Staff == s.Staff(), CaseTouch: i.Touched, Bound: i.Bound, CaseOffice: i.Office})
 }
 
 // askPolicies records in full what they refuse before it is told. About whom isn't

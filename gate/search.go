@@ -23,6 +23,8 @@ type SearchRequest struct {
 	Why
 	By            value.Kind
 	First, Second string
+	// Salt is that of the search which the case was opened for (cases.Seek).
+	Salt string
 }
 
 // errBirth says what a search lacks.
@@ -46,6 +48,9 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	event, on, err := g.decide(ctx, s, auditlog.Search, maskFields, r.Why)
 	if err != nil {
 		return nil, err
+	}
+	if err := on.MaySearch(r.Salt, r.By.String(), r.First, r.Second); err != nil {
+		return nil, g.denied(ctx, event, err)
 	}
 	form, birth, err := g.question(r)
 	if err != nil {

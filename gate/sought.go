@@ -67,6 +67,17 @@ func (s *sought) other(on cases.Ground, now time.Time, ids ...uuid.UUID) bool {
 	return !known && in.groups > on.Most()
 }
 
+// found tells whether a search of the case found somebody, or they are whom it is about.
+func (s *sought) found(on cases.Ground, id uuid.UUID) bool {
+	if _, about := on.About(id); about || !on.Known() {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.of[on.Code()]
+	return in != nil && slices.Contains(in.who, id)
+}
+
 // makeRoom makes room for one more: first of those that are old, then of any.
 func (s *sought) makeRoom(now time.Time) {
 	if len(s.of) < mostSoughts {

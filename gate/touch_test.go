@@ -29,29 +29,43 @@ func anyTime(t *testing.T) string {
 }
 
 // TestTouches: by the strict policies nothing opens in a case for which nobody touched
-// their key, and no field that wasn't named then, but by a touch for that very reading.
+// their key, nor in one that isn't bound to a search; no other search is made in it, nobody
+// checked whom it didn't find; and no field read that wasn't named then, but by a touch for
+// that very reading.
 func TestTouches(t *testing.T) {
 	withPeople(t, 2, func(t *testing.T, r *room) {
 		ctx := t.Context()
 		pc := insttest.Enrol(t, r.Installation, "d-1")
 		s := insttest.SignIn(t, r.Installation, r.s.Staff(), pc)
 		insttest.SetPolicy(t, r.Installation, anyTime(t))
-		open := func(touch bool, need field.Set) gate.Why {
+		pass := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		const salt = "a-salt-of-some-22-signs"
+		first, err := cases.Seek(salt, "number", r.people[0].Number, r.people[0].Birth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := func(touch bool, need field.Set, searches ...string) gate.Why {
 			t.Helper()
 			b := cases.By{Session: s}
 			if touch {
-				b.Touched = insttest.Touch(t, r.Installation, s, pc, access.OpenCase("call", need))
+				b.Touched = insttest.Touch(t, r.Installation, s, pc, access.OpenCase("call", need, searches...))
 			}
-			info, err := r.Cases.Open(ctx, b, cases.Call, need, "")
-			if err != nil || info.Touched != touch {
+			info, err := r.Cases.Open(ctx, b, cases.Call, need, searches, "")
+			if err != nil || info.Touched != touch || info.Bound != (touch && len(searches) > 0) {
 				t.Fatalf("%+v, %v", info, err)
 			}
 			return gate.Why{Purpose: "enquiry", Case: info.Code}
 		}
-		search := func(why gate.Why) error {
-			_, err := r.Gate.Search(ctx, s, gate.SearchRequest{Why: why, By: value.KindNumber, First: r.people[0].Number, Second: r.people[0].Birth})
+		searchFor := func(why gate.Why, n int, salt string) error {
+			_, err := r.Gate.Search(ctx, s, gate.SearchRequest{Why: why, By: value.KindNumber, First: r.people[n].Number, Second: r.people[n].Birth, Salt: salt})
 			return err
 		}
+		search := func(why gate.Why) error { return searchFor(why, 0, salt) }
 		check := func(why gate.Why, f field.Field, claim string) error {
 			yes, err := r.Gate.Check(ctx, s, gate.CheckRequest{Who: r.who(0), Why: why, Field: f, Claim: claim})
 			if err == nil && !yes {
@@ -69,12 +83,6 @@ func TestTouches(t *testing.T) {
 				t.Errorf("refused by %s? %v", by, err)
 			}
 		}
-		pass := func(err error) {
-			t.Helper()
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
 		identified := func(why gate.Why) {
 			t.Helper()
 			pass(search(why))
@@ -86,9 +94,23 @@ func TestTouches(t *testing.T) {
 		bare := open(false, field.SetOf(field.Name))
 		refused("case-by-touch", search(bare))
 		refused("case-by-touch", check(bare, field.Number, r.people[0].Number))
+		// The same hash without a touch, and a touch without a hash, are no better.
+		refused("case-by-touch", search(open(false, field.SetOf(field.Name), first)))
+		refused("case-by-touch", search(open(true, field.SetOf(field.Name))))
+		// In a bound case neither another search is made, nor a check of whom its own didn't find.
+		bound := open(true, field.SetOf(field.Name), first)
+		for what, err := range map[string]error{"somebody else": searchFor(bound, 1, salt), "another salt": searchFor(bound, 0, salt+"."),
+			"no salt": searchFor(bound, 0, ""), "a check before the search": check(bound, field.Number, r.people[0].Number)} {
+			if !errors.Is(err, gate.ErrDenied) && !errors.Is(err, cases.ErrInvalid) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		_, err = r.Cases.Close(ctx, cases.By{Session: s}, bound.Case, "mistake")
+		pass(err)
+		s = insttest.SignIn(t, r.Installation, r.second(t), pc) // three of these were signs
 
 		name, more := field.SetOf(field.Name), field.SetOf(field.Name, field.Phone)
-		why := open(true, name)
+		why := open(true, name, first)
 		identified(why)
 		pass(read(why, name, access.Touched{}))
 		refused("fields-by-touch", read(why, more, access.Touched{}))
@@ -100,15 +122,27 @@ func TestTouches(t *testing.T) {
 			t.Errorf("the reading's event doesn't say that the key was touched: %s", events[0].Detail)
 		}
 		// What was touched for one case isn't for another.
-		again := open(true, name)
+		again := open(true, name, first)
 		identified(again)
 		refused("fields-by-touch", read(again, more, insttest.Touch(t, r.Installation, s, pc, access.ReadFields(why.Case, more))))
 		// A touch for other fields than those that the case then names declares nothing.
 		wrong := cases.By{Session: s, Touched: insttest.Touch(t, r.Installation, s, pc, access.OpenCase("call", name))}
-		if info, err := r.Cases.Open(ctx, wrong, cases.Call, more, ""); err != nil || info.Touched {
+		if info, err := r.Cases.Open(ctx, wrong, cases.Call, more, nil, ""); err != nil || info.Touched {
 			t.Errorf("%+v, %v", info, err)
 		}
+		for _, bad := range [][]string{{"x"}, {first, first}} {
+			if _, err := r.Cases.Open(ctx, cases.By{Session: s}, cases.Call, name, bad, ""); !errors.Is(err, cases.ErrInvalid) {
+				t.Errorf("for %d searches: %v", len(bad), err)
+			}
+		}
 	})
+}
+
+// second is another member of the staff.
+func (r *room) second(t *testing.T) string {
+	t.Helper()
+	s, _ := insttest.Session(t, r.Installation, "s-7", "caseworker", "d-1")
+	return s.Staff()
 }
 
 // TestCrossed: somebody else than whom a case found so far is marked, whoever looks for
@@ -179,7 +213,7 @@ func TestCrossed(t *testing.T) {
 		marked("a third person", true, search, two, 2)
 		marked("a fourth", true, search, two, 3)
 		// It was the fourth sign: the rule case-crossed contains who gave it.
-		if _, err := r.Cases.Open(t.Context(), cases.By{Session: r.s}, cases.Call, 0, ""); !errors.Is(err, access.ErrContained) {
+		if _, err := r.Cases.Open(t.Context(), cases.By{Session: r.s}, cases.Call, 0, nil, ""); !errors.Is(err, access.ErrContained) {
 			t.Errorf("who uses cases for others isn't contained: %v", err)
 		}
 	})

@@ -18,6 +18,7 @@ type Request struct {
 	Assigned     bool
 	Level        int
 	CaseTouch    bool // who opened the case touched their key for it
+	Bound        bool // for a search, too, and no other is made in it
 	Declared     bool // the fields are among those that this was for
 	Touch        bool // who asks touched theirs for this opening
 	CaseOffice   string
@@ -43,10 +44,10 @@ type Missing struct {
 
 // key is a request as a map finds it.
 type key struct {
-	role, office, action, purpose, fields                string
-	kind, state, caseOffice                              string
-	level, minute                                        int
-	named, assigned, workday, caseTouch, declared, touch bool
+	role, office, action, purpose, fields                       string
+	kind, state, caseOffice                                     string
+	level, minute                                               int
+	named, assigned, workday, caseTouch, bound, declared, touch bool
 }
 
 // maxSeen bounds what a set remembers. Past it all is forgotten: the minute is part
@@ -88,7 +89,7 @@ func (r Request) key() key {
 		b = append(append(b, ':'), f...)
 	}
 	return key{r.Role, r.Office, r.Action, r.Purpose, string(b), r.Kind, r.State, r.CaseOffice,
-		r.Level, r.Minute, r.Case, r.Assigned, r.Workday, r.CaseTouch, r.Declared, r.Touch}
+		r.Level, r.Minute, r.Case, r.Assigned, r.Workday, r.CaseTouch, r.Bound, r.Declared, r.Touch}
 }
 
 func (s *Set) ask(r Request) Decision {
@@ -119,7 +120,7 @@ func (r Request) context() cedar.Record {
 		"purpose": cedar.String(r.Purpose), "fields": cedar.NewSet(fields...), "case": cedar.Boolean(r.Case),
 		"kind": cedar.String(r.Kind), "state": cedar.String(r.State), "assigned": cedar.Boolean(r.Assigned),
 		"level": cedar.Long(r.Level), "office": cedar.String(r.CaseOffice), "minute": cedar.Long(r.Minute),
-		"workday": cedar.Boolean(r.Workday), "case_touch": cedar.Boolean(r.CaseTouch), "declared": cedar.Boolean(r.Declared), "touch": cedar.Boolean(r.Touch)})
+		"workday": cedar.Boolean(r.Workday), "case_touch": cedar.Boolean(r.CaseTouch), "bound": cedar.Boolean(r.Bound), "declared": cedar.Boolean(r.Declared), "touch": cedar.Boolean(r.Touch)})
 }
 
 // change is one thing that might have been otherwise.
@@ -180,7 +181,7 @@ func (r Request) changes() (all []change) {
 	for _, kind := range kinds {
 		if !r.Case {
 			add(true, "an open "+kind+" case of your office, assigned to you", "自分に割り当てられた自分の事務所の受付中の案件（"+kind+"）", func(r *Request) {
-				r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice, r.CaseTouch, r.Declared = true, kind, "open", true, r.Office, true, true
+				r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice, r.CaseTouch, r.Bound, r.Declared = true, kind, "open", true, r.Office, true, true, true
 			})
 		} else {
 			add(r.Kind != kind, "a case of the kind "+kind, "種別が"+kind+"の案件", func(r *Request) { r.Kind = kind })
@@ -188,7 +189,8 @@ func (r Request) changes() (all []change) {
 	}
 	add(r.Case && r.State != "open", "the case open", "案件が受付中であること", func(r *Request) { r.State = "open" })
 	add(r.Case && !r.Assigned, "the case assigned to you", "案件が自分に割り当てられていること", func(r *Request) { r.Assigned = true })
-	add(r.Case && !r.CaseTouch, "a case for whose opening the key was touched", "鍵に触れて開いた案件", func(r *Request) { r.CaseTouch = true })
+	add(r.Case && !r.CaseTouch, "a case for whose opening, and for whose search, the key was touched", "検索を示し、鍵に触れて開いた案件", func(r *Request) { r.CaseTouch, r.Bound = true, true })
+	add(r.Case && r.CaseTouch && !r.Bound, "a case that was opened for one search", "一つの検索を示して開いた案件", func(r *Request) { r.Bound = true })
 	add(r.Case && !r.Declared && r.Action == "read", "a case for whose opening the key was touched with these fields named", "これらの項目を示し、鍵に触れて開いた案件", func(r *Request) { r.CaseTouch, r.Declared = true, true })
 	add(!r.Touch && r.Action == "read", "a touch of your key for this very opening", "この閲覧のために鍵に触れること", func(r *Request) { r.Touch = true })
 	add(r.Case && r.CaseOffice != r.Office, "a case of your own office", "自分の事務所の案件", func(r *Request) { r.CaseOffice = r.Office })

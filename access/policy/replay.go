@@ -29,7 +29,7 @@ type Replay struct {
 
 type caseOf struct {
 	kind, office string
-	touch        bool
+	touch, bound bool
 	fields       field.Set // for which it was
 }
 
@@ -83,16 +83,17 @@ func (r *Replay) Add(e *auditlog.Event) {
 		var a struct {
 			Act, Kind, Office, Fields string
 			Touch                     bool
+			For                       []string
 		}
 		if json.Unmarshal(e.Detail, &a) == nil && e.Outcome == "ok" {
 			of := r.cases[e.Case]
-			of = caseOf{cmp.Or(a.Kind, of.kind), cmp.Or(a.Office, of.office), of.touch, of.fields}
+			of = caseOf{cmp.Or(a.Kind, of.kind), cmp.Or(a.Office, of.office), of.touch, of.bound, of.fields}
 			switch a.Act {
 			case "open":
-				of.touch = a.Touch
+				of.touch, of.bound = a.Touch, a.Touch && len(a.For) > 0
 				of.fields, _ = field.ParseSet(a.Fields) // what can't be read declares nothing
 			case "reopen":
-				of.touch = a.Touch
+				of.touch, of.bound = a.Touch, a.Touch && of.bound
 			}
 			r.cases[e.Case] = of
 		}
@@ -132,7 +133,7 @@ func (r *Replay) opening(e *auditlog.Event, at time.Time) {
 	if of, known := r.cases[e.Case]; known {
 		// The gate let none be but for an open case of theirs.
 		q.Case, q.Kind, q.State, q.Assigned, q.CaseOffice, q.CaseTouch = true, of.kind, "open", true, of.office, of.touch
-		q.Declared = of.touch && of.fields.Contains(opened(e))
+		q.Bound, q.Declared = of.bound, of.touch && of.fields.Contains(opened(e))
 	}
 	q.Touch = bytes.Contains(e.Detail, []byte(auditlog.ByTouch))
 	k := q.key()

@@ -31,8 +31,8 @@ func TestReplay(t *testing.T) {
 	}
 	events := []auditlog.Event{
 		{Action: auditlog.Grant, Outcome: "ok", Detail: []byte(`{"grants":"staff","staff":"s-1","office":"tokyo"}`)},
-		{Action: auditlog.Case, Outcome: "ok", Case: "C-A", Detail: []byte(`{"act":"open","kind":"call","staff":"s-1","office":"tokyo","fields":"name","touch":true}`)},
-		{Action: auditlog.Case, Outcome: "ok", Case: "C-B", Detail: []byte(`{"act":"open","kind":"call","staff":"s-1","office":"osaka","fields":"name","touch":true}`)},
+		{Action: auditlog.Case, Outcome: "ok", Case: "C-A", Detail: []byte(`{"act":"open","kind":"call","staff":"s-1","office":"tokyo","fields":"name","for":["x"],"touch":true}`)},
+		{Action: auditlog.Case, Outcome: "ok", Case: "C-B", Detail: []byte(`{"act":"open","kind":"call","staff":"s-1","office":"osaka","fields":"name","for":["x"],"touch":true}`)},
 		read("s-1", "C-A", "09:00"),
 		read("s-1", "C-A", "23:00"),
 		read("s-1", "C-A", "23:01"),

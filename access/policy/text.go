@@ -39,7 +39,7 @@ type test struct {
 // Usual is a request of honest work: what a test or a question doesn't say is so.
 func Usual() Request {
 	return Request{Role: "caseworker", Office: "office", Action: "read", Purpose: "enquiry", Fields: []string{"name"}, Case: true,
-		Kind: "call", State: "open", Assigned: true, Level: 1, CaseTouch: true, Declared: true, CaseOffice: "office", Minute: 10 * 60, Workday: true}
+		Kind: "call", State: "open", Assigned: true, Level: 1, CaseTouch: true, Bound: true, Declared: true, CaseOffice: "office", Minute: 10 * 60, Workday: true}
 }
 
 // read takes a text's own lines.
@@ -94,7 +94,7 @@ func (s *Set) say(no int, line string) error {
 func (r *Request) Say(word string) error {
 	key, value, ok := strings.Cut(word, "=")
 	text := map[string]*string{"role": &r.Role, "office": &r.Office, "action": &r.Action, "purpose": &r.Purpose, "state": &r.State, "case-office": &r.CaseOffice}
-	yes := map[string]*bool{"assigned": &r.Assigned, "workday": &r.Workday, "case-touch": &r.CaseTouch, "declared": &r.Declared, "touch": &r.Touch}
+	yes := map[string]*bool{"assigned": &r.Assigned, "workday": &r.Workday, "case-touch": &r.CaseTouch, "bound": &r.Bound, "declared": &r.Declared, "touch": &r.Touch}
 	var err error
 	switch {
 	case !ok || value == "" || len(value) > maxLine:
@@ -108,7 +108,7 @@ func (r *Request) Say(word string) error {
 	case key == "fields":
 		r.Fields = strings.Split(value, ",")
 	case key == "kind" && value == "none":
-		r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice, r.Level, r.CaseTouch, r.Declared = false, "", "", false, "", 0, false, false
+		r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice, r.Level, r.CaseTouch, r.Bound, r.Declared = false, "", "", false, "", 0, false, false, false
 	case key == "kind":
 		r.Case, r.Kind = true, value
 	case key == "level":
@@ -123,7 +123,7 @@ func (r *Request) Say(word string) error {
 		err = errors.New("there is no such thing")
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %q: %w; write role, office, action, purpose, fields (a,b), kind (none is no case), state, assigned, case-touch, declared, touch (yes, no), level, case-office, time (10:00) or workday (yes, no), then = and the value", ErrInvalid, word, err)
+		return fmt.Errorf("%w: %q: %w; write role, office, action, purpose, fields (a,b), kind (none is no case), state, assigned, case-touch, bound, declared, touch (yes, no), level, case-office, time (10:00) or workday (yes, no), then = and the value", ErrInvalid, word, err)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func Curve(ctx context.Context, s Setup, seed uint64, tell func(done, total int)
 		}
 		for _, hourly := range speeds {
 			one := s
-			one.Infected, one.Between, one.Fast, one.Rides, one.Known = pcs, time.Hour/time.Duration(hourly), 0, true, int(s.People)
+			one.Infected, one.Between, one.Fast, one.Rides, one.Bound, one.Known = pcs, time.Hour/time.Duration(hourly), 0, true, false, int(s.People)
 			list, err := Many(ctx, one, seed, 3, func(int) {})
 			if err != nil {
 				return nil, err
@@ -83,7 +83,7 @@ func Curve(ctx context.Context, s Setup, seed uint64, tell func(done, total int)
 // WriteCurve writes it as a table.
 func WriteCurve(w io.Writer, points []Point) error {
 	var text strings.Builder
-	text.WriteString("stolen (median of 3 seeds) by who knows everybody from elsewhere and uses the users' own cases, by PCs and looks an hour at each:\n")
+	text.WriteString("stolen (median of 3 seeds) by who knows everybody from elsewhere and uses the users' own cases, where no policy binds these to a search, by PCs and looks an hour at each:\n")
 	for i, p := range points {
 		if i == 0 || points[i-1].PCs != p.PCs {
 			fmt.Fprintf(&text, "\n  %3d PCs", p.PCs)

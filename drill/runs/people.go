@@ -216,10 +216,15 @@ func (r *run) deny(a *act, by string, detail []byte) bool {
 }
 
 // ride makes a case that the user has just opened be about the next one who is known
-// from elsewhere. The user, whose own caller it refuses then, opens another.
+// from elsewhere, unless it is bound to the user's search. The user, whose own caller it
+// refuses then, opens another.
 func (r *run) ride(a *act) {
 	d := &r.desks[a.staff]
 	if d.came == 0 || a.at-d.came >= talk || len(r.known) == 0 {
+		return
+	}
+	if r.Bound {
+		r.deny(a, "case", crossed)
 		return
 	}
 	a.place, r.known = r.known[0], r.known[1:]

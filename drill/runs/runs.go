@@ -41,6 +41,7 @@ type Setup struct {
 	Fast     float64       // searches a second of the fast way; 0 leaves the fast ways out
 	Canaries float64       // planted for each person; IsCanary tells their ids
 	Spares   int           // PCs that nobody works at, onto which contained staff are released
+	Bound    bool          // cases are bound to a search by the strict policies: no other is made in them
 	Rides    bool          // the thief only uses its PCs' users' own cases: it guesses and makes up nothing
 	// Judges makes those of one run.
 	Judges func() []auditlog.Judge

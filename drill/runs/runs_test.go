@@ -54,6 +54,11 @@ func TestJudgesDecide(t *testing.T) {
 	if free, held := many(t, greedy, 1)[0], many(t, bounded, 1)[0]; free.Stolen < 150 || held.Stolen > 2*int64(greedy.Infected) || held.Contained != greedy.Infected || held.AtClean != 0 {
 		t.Errorf("who knows everybody: %+v; with rules: %+v", free, held)
 	}
+	bound := small(book, watch)
+	bound.Bound = true
+	if o := many(t, bound, 1)[0]; o.Stolen != 0 || o.Contained < 2 || o.AtClean != 0 {
+		t.Errorf("with cases that are bound: %+v", o)
+	}
 	for i, o := range many(t, small(book, watch), 3) {
 		if o.Stolen > 2*4 || o.Contained < 2 || o.AtClean != 0 || o.NeverDone != 0 || o.Slowest <= 0 || o.AtInfected != o.Refused {
 			t.Errorf("with rules: %+v", o)

@@ -36,7 +36,7 @@ func runMany(cmd *cobra.Command, o drill.Options, n int, picture string, asJSON 
 		return err
 	}
 	s := runs.Setup{Model: workday.Default(), People: o.People, Days: o.Days, Staff: o.Staff, Infected: o.Infected, Known: o.Known,
-		Spares: o.Devices - o.Staff, Between: 3 * time.Minute, Fast: 200, Canaries: o.Canaries,
+		Spares: o.Devices - o.Staff, Between: 3 * time.Minute, Fast: 200, Canaries: o.Canaries, Bound: true,
 		Judges: func() []auditlog.Judge {
 			return []auditlog.Judge{budget.New(), rules.New(rules.InForce(), runs.IsCanary)}
 		}}

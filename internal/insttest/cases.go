@@ -35,7 +35,7 @@ func Raw(t testing.TB, dir string) db.DB {
 // OpenCase opens a case of a kind for a session's staff member, about nobody yet.
 func OpenCase(t testing.TB, i *installation.Installation, s access.Session, kind cases.Kind) string {
 	t.Helper()
-	info, err := i.Cases.Open(t.Context(), cases.By{Session: s}, kind, 0, "")
+	info, err := i.Cases.Open(t.Context(), cases.By{Session: s}, kind, 0, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

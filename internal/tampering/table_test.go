@@ -94,7 +94,7 @@ func newOffice(t *testing.T, engine string) *office {
 	o.ok(err)
 	_, err = o.i.Gate.Shred(t.Context(), s, gate.Who{Participant: o.ids[o.shred]}, o.why)
 	o.ok(err)
-	_, err = o.i.Cases.Open(t.Context(), cases.By{Session: s}, cases.Call, 0, "")
+	_, err = o.i.Cases.Open(t.Context(), cases.By{Session: s}, cases.Call, 0, nil, "")
 	o.ok(err)
 	o.ok(o.i.Cases.Write(t.Context()))
 	for o.i.Log.Committed() < 300 {

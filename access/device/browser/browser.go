@@ -17,6 +17,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/sha1"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -143,6 +144,9 @@ func (d *Database) install(ctx context.Context, p12 string, cert *x509.Certifica
 			return false, err
 		}
 	}
+	if err := d.sweep(ctx, cert); err != nil {
+		return false, err
+	}
 	if _, err := d.run(ctx, d.pk12util, "-i", p12, "-d", d.at(), "-k", os.DevNull, "-W", Password); err != nil {
 		return false, err
 	}
@@ -218,6 +222,41 @@ func (d *Database) remove(ctx context.Context, e entry, cert *x509.Certificate) 
 		}
 	}
 	return nil
+}
+
+// held is a line of certutil -K: a key's id, and its label.
+var held = regexp.MustCompile(`(?m)^< *[0-9]+> +ec +([0-9a-f]{40}) +(.*\S) *$`)
+
+// sweep removes keys of the device's whose certificate is gone: certutil takes the
+// certificate out first, and may have been killed then. The device has no certificate there
+// at this time, so none with its label is anybody's but the new one's.
+func (d *Database) sweep(ctx context.Context, cert *x509.Certificate) error {
+	said, err := d.run(ctx, d.certutil, "-K", "-d", d.at(), "-f", os.DevNull)
+	if err != nil && !strings.Contains(said, "no keys found") {
+		return err
+	}
+	for _, key := range held.FindAllStringSubmatch(said, -1) {
+		if key[2] != cert.Subject.CommonName || key[1] == keyID(cert) {
+			continue
+		}
+		if _, err := d.run(ctx, d.certutil, "-F", "-d", d.at(), "-k", key[1], "-f", os.DevNull); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyID is what NSS names the key of a certificate by: the SHA-1 of its point.
+func keyID(cert *x509.Certificate) string {
+	public, ok := cert.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return ""
+	}
+	point, err := public.Bytes()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha1.Sum(point))
 }
 
 // run has a tool do its work and returns what it said. It is asked nothing: what a tool

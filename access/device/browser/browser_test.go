@@ -373,6 +373,31 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestKeyLeft: a key whose certificate a tool had taken out when it was killed goes with
+// the next installation; the new one's own, and another device's, stay.
+func TestKeyLeft(t *testing.T) {
+	o, dir := newOffice(t), filepath.Join(t.TempDir(), "nssdb")
+	key := o.key()
+	old, other := o.issue("pc-9", o.key(), time.Hour), o.issue("pc-8", o.key(), time.Hour)
+	o.installs(dir, other)
+	o.installs(dir, old)
+	keys := func() int { return strings.Count(tool(t, "certutil", "-K", "-d", "sql:"+dir, "-f", os.DevNull), "< ") }
+	tool(t, "certutil", "-D", "-d", "sql:"+dir, "-n", "pc-9")
+	if keys() != 2 {
+		t.Fatalf("%d keys, and the old one's is left", keys())
+	}
+	o.installs(dir, o.issue("pc-9", key, time.Hour))
+	if keys() != 2 {
+		t.Errorf("%d keys after another key was installed", keys())
+	}
+	tool(t, "certutil", "-D", "-d", "sql:"+dir, "-n", "pc-9")
+	o.installs(dir, o.issue("pc-9", key, 2*time.Hour))
+	if keys() != 2 {
+		t.Errorf("%d keys after the same key was installed", keys())
+	}
+	tool(t, "certutil", "-L", "-d", "sql:"+dir, "-n", "pc-8")
+}
+
 // TestHalfWritten: a database in the midst of whose writing a tool was killed, with
 // SQLite's journal of what to take back beside it, is mended and installed into.
 func TestHalfWritten(t *testing.T) {
