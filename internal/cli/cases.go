@@ -24,10 +24,11 @@ opened. Whose it is, what it may open and for which purposes is asked at each
 opening; check answers identify whom it is about.
 
 The strict policies open nothing for a case whose opener didn't touch their key for
-it, since malware on a PC can't: touch it for "open call name,birth" at the address
-/signin/session of your server, and give the code that it shows with --touch and the
-same --kind and --fields. Fields that weren't named take a touch for each reading.`,
-		Example: `  azekura case open --kind call --fields name,birth --touch CODE
+it and for the search that is made in it, since malware on a PC can't: azekura search
+--open KIND opens a case so. A review takes no search: touch the key for "open review
+name,birth" at /signin/session, and give the code with --touch and the same --kind and
+--fields. Fields that weren't named take a touch for each reading.`,
+		Example: `  azekura search --number - --birth - --purpose enquiry --open call --fields name,birth
   azekura check --ref A0000001 --field birth --claim - --purpose enquiry --case C-…
   azekura case identify C-… --ref A0000001`,
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	"azekura/access"
 	"azekura/api"
+	"azekura/cases"
+	"azekura/register/field"
 
 	"github.com/spf13/cobra"
 )
@@ -109,15 +113,53 @@ func (a *app) checkCommand() *cobra.Command {
 
 var errSearchBy = errors.New("search by one of --number, --ref, --name, --kana, --postal and --phone")
 
+// openHelp says how a search opens its case.
+const openHelp = `
+With --open KIND it first opens a case for this search and no other, as the strict
+policies want it: it says what to touch your key for at /signin/session, asks for the code that
+the page shows, and prints the case's code.
+`
+
+// openFor opens a case for a search.
+func openFor(ctx context.Context, cmd *cobra.Command, ask *asker, c *api.Client, open *api.NewCase, r *api.SearchRequest) error {
+	if r.Case != "" {
+		return errors.New("--open opens the search's case: leave --case out")
+	}
+	r.Salt = rand.Text()
+	hash, err := cases.Seek(r.Salt, r.By, r.Value, r.Birth)
+	if err != nil {
+		return err
+	}
+	var need field.Set
+	if len(open.Fields) > 0 {
+		if need, err = field.ParseSet(strings.Join(open.Fields, ",")); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "Touch your key at /signin/session, within two minutes, for\n  %s\n", access.OpenCase(open.Kind, need, hash))
+	if err := ask.fill("the code that it shows", &open.Touch.Touch); err != nil {
+		return err
+	}
+	open.For = []string{hash}
+	var info cases.Info
+	if err := c.Do(ctx, http.MethodPost, "/v1/cases", open, &info); err != nil {
+		return err
+	}
+	r.Case = info.Code
+	fmt.Fprintf(cmd.ErrOrStderr(), "case %s\n", info.Code)
+	return nil
+}
+
 func (a *app) searchCommand() *cobra.Command {
 	var r api.SearchRequest
+	var open api.NewCase
 	by := map[string]*string{"number": new(string), "ref": new(string), "kana": new(string), "name": new(string), "postal": new(string), "phone": new(string)}
 	index := map[string]string{"number": "number", "ref": "ref", "kana": "kana_birth", "name": "name_birth", "postal": "postal_birth", "phone": "phone"}
 	cmd := &cobra.Command{
 		Use:     "search (--number N | --ref R | --name N | --kana K | --postal P | --phone P) --birth B --purpose P --case C",
 		Short:   "Find participants; candidates come masked",
-		Long:    "search finds participants by one of their indexes and the date of birth: whoever counts\nthrough numbers knows nobody's. Candidates come masked, and each mask shown is an opening.\n" + askHelp + "what is searched by, --birth.",
-		Example: "  azekura search --name - --birth - --purpose enquiry --case C-1",
+		Long:    "search finds participants by one of their indexes and the date of birth: whoever counts\nthrough numbers knows nobody's. Candidates come masked, and each mask shown is an opening.\n" + openHelp + askHelp + "what is searched by, --birth.",
+		Example: "  azekura search --name - --birth - --purpose enquiry --open call --fields address",
 		Args:    cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
@@ -143,6 +185,11 @@ func (a *app) searchCommand() *cobra.Command {
 		}
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
 			var answer api.SearchAnswer
+			if open.Kind != "" {
+				if err := openFor(ctx, cmd, ask, c, &open, &r); err != nil {
+					return err
+				}
+			}
 			if err := c.Do(ctx, http.MethodPost, "/v1/search", r, &answer); err != nil {
 				return err
 			}
@@ -162,6 +209,9 @@ func (a *app) searchCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&r.Birth, "birth", "", "the date of birth, which every search takes: 1950-04-12, or 昭和25年4月12日, or S25.4.12")
 	whyFlags(cmd, &r.Reason)
+	cmd.Flags().StringVar(&open.Kind, "open", "", "open a case of this kind for this search, in place of --case")
+	cmd.Flags().StringSliceVar(&open.Fields, "fields", nil, "with --open: what is to be read in the case, like name,birth,address")
+	cmd.Flags().StringVar(&open.Touch.Touch, "touch", "-", "with --open: the touch's code; - asks for it")
 	a.tokenFlag(cmd)
 	return cmd
 }

@@ -128,8 +128,8 @@ func (a *app) explainCommand() *cobra.Command {
 		Long: `explain asks the policies in force, or those of --file, about a request of honest work (a
 caseworker who reads a name for an enquiry at ten on a working day, for an open call of
 theirs) that is other in what is said: role, office, action, purpose, fields, kind (none
-is no case), state, assigned, level, case-touch, declared, touch, case-office, time,
-workday.`,
+is no case), state, assigned, level, case-touch, bound, declared, touch,
+case-office, time, workday.`,
 		Example: "  azekura policy explain time=06:30 kind=visit purpose=visit"}
 	cmd.Flags().StringVar(&file, "file", "", "a text, instead of the one in force")
 	asJSON := jsonFlag(cmd)
