@@ -177,7 +177,7 @@ func TestPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, h := r.Days.Policies, r.Days.Honest
-	if p == nil || p.Tests < 10 || p.Honest["no-accounts"] < 5 || p.Thief["no-accounts"] == 0 || len(p.Honest) != 1 {
+	if p == nil || p.Tests < 10 || p.Honest["no-accounts"] < 5 || p.Thief["case-by-touch"] == 0 || len(p.Honest) != 1 {
 		t.Fatalf("policies: %+v; honest work: %+v", p, h)
 	}
 	if h.AtClean == 0 || h.AtClean+h.NeverDone != p.Honest["no-accounts"] || h.PerTenK < 100 {

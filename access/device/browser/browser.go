@@ -173,11 +173,29 @@ var listed = regexp.MustCompile(`(?m)^(.*\S) +([A-Za-z]*,[A-Za-z]*,[A-Za-z]*) *$
 // NSS gives a subject's second certificate that of the first, which a person may have
 // brought in under another.
 func (d *Database) of(ctx context.Context, cert *x509.Certificate) ([]entry, error) {
+	var found []entry
+	err := d.each(ctx, func(nickname, trust string, certs []*x509.Certificate) {
+		e := entry{nickname: nickname, keyed: strings.Contains(trust, "u")}
+		for _, c := range certs {
+			if c != nil && bytes.Equal(c.RawSubject, cert.RawSubject) && bytes.Equal(c.RawIssuer, cert.RawIssuer) && device.Named(c) {
+				e.certs = append(e.certs, c)
+			} else {
+				e.shared = true
+			}
+		}
+		if len(e.certs) > 0 {
+			found = append(found, e)
+		}
+	})
+	return found, err
+}
+
+// each tells of the certificates under each nickname; one that isn't understood is nil.
+func (d *Database) each(ctx context.Context, f func(nickname, trust string, certs []*x509.Certificate)) error {
 	list, err := d.run(ctx, d.certutil, "-L", "-d", d.at())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var found []entry
 	seen := map[string]bool{}
 	for _, line := range listed.FindAllStringSubmatch(list, -1) {
 		if seen[line[1]] {
@@ -188,20 +206,17 @@ func (d *Database) of(ctx context.Context, cert *x509.Certificate) ([]entry, err
 		if err != nil {
 			continue // what its own list can't name isn't a certificate of ours
 		}
-		e := entry{nickname: line[1], keyed: strings.Contains(line[2], "u")}
+		var certs []*x509.Certificate
 		for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
 			c, err := x509.ParseCertificate(block.Bytes)
-			if err == nil && bytes.Equal(c.RawSubject, cert.RawSubject) && bytes.Equal(c.RawIssuer, cert.RawIssuer) && device.Named(c) {
-				e.certs = append(e.certs, c)
-			} else {
-				e.shared = true
+			if err != nil {
+				c = nil
 			}
+			certs = append(certs, c)
 		}
-		if len(e.certs) > 0 {
-			found = append(found, e)
-		}
+		f(line[1], line[2], certs)
 	}
-	return found, nil
+	return nil
 }
 
 // remove takes an entry's certificates out, one by one as certutil does, and their keys
@@ -227,16 +242,26 @@ func (d *Database) remove(ctx context.Context, e entry, cert *x509.Certificate) 
 // held is a line of certutil -K: a key's id, and its label.
 var held = regexp.MustCompile(`(?m)^< *[0-9]+> +ec +([0-9a-f]{40}) +(.*\S) *$`)
 
-// sweep removes keys of the device's whose certificate is gone: certutil takes the
-// certificate out first, and may have been killed then. The device has no certificate there
-// at this time, so none with its label is anybody's but the new one's.
+// sweep removes keys with the device's name whose certificate is gone: certutil takes the
+// certificate out first, and may have been killed then. A key of any certificate stays.
 func (d *Database) sweep(ctx context.Context, cert *x509.Certificate) error {
 	said, err := d.run(ctx, d.certutil, "-K", "-d", d.at(), "-f", os.DevNull)
 	if err != nil && !strings.Contains(said, "no keys found") {
 		return err
 	}
+	owned := map[string]bool{keyID(cert): true}
+	unknown := false
+	if err := d.each(ctx, func(_, _ string, certs []*x509.Certificate) {
+		for _, c := range certs {
+			if unknown = unknown || c == nil; c != nil {
+				owned[keyID(c)] = true
+			}
+		}
+	}); err != nil || unknown {
+		return err
+	}
 	for _, key := range held.FindAllStringSubmatch(said, -1) {
-		if key[2] != cert.Subject.CommonName || key[1] == keyID(cert) {
+		if key[2] != cert.Subject.CommonName || owned[key[1]] {
 			continue
 		}
 		if _, err := d.run(ctx, d.certutil, "-F", "-d", d.at(), "-k", key[1], "-f", os.DevNull); err != nil {
