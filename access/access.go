@@ -17,7 +17,8 @@
 // time, and their own that it excludes rest meanwhile (standing.go). A passkey counts
 // once a second person vouched for it (passkey.go). A session that somebody signed in
 // to idles out, and knows when its holder last proved that they are there
-// (sitting.go); one that the operator opened doesn't, and is for programs and tests.
+// (sitting.go); one that the operator opened doesn't, and is for programs and tests. A
+// touch for one act gives a code that does just that, once (touch.go).
 //
 // A session is bound to its device's key (devices.go): with another key, or none, its
 // token is refused and an alarm. A session of a device that has no key is bound to

@@ -10,6 +10,9 @@
 // is an alarm, and the cases are made from all events instead. How many wrong
 // answers a case and a staff member had is rebuilt the same way.
 //
+// A case may be bound to a search, by its hash: whoever touched their key for it meant
+// that one, and no other is made in the case (seek.go).
+//
 // It doesn't decide what is opened: the gate asks it (Ask, About), and the gate
 // alone opens notes. Closed cases lie in rows, for the eye and to be opened again;
 // a case that is opened again begins with nothing identified.

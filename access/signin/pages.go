@@ -5,9 +5,6 @@ import (
 	"html/template"
 	"net/http"
 
-	"azekura/access"
-	"azekura/register/field"
-
 	"golang.org/x/text/language"
 )
 
@@ -48,14 +45,6 @@ type shown struct {
 	Japanese bool
 	Provider bool
 	Problem  string
-}
-
-// Acts are what most touch their key for; the others are typed.
-func (p shown) Acts() (list []access.Act) {
-	for _, kind := range []string{"call", "visit", "letter", "application", "death", "merge", "representative", "review"} {
-		list = append(list, access.OpenCase(kind, 0), access.OpenCase(kind, field.SetOf(field.Name, field.Birth, field.Address)))
-	}
-	return list
 }
 
 // T is one of two texts, in the reader's language.
