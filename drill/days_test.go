@@ -97,6 +97,33 @@ func TestDays(t *testing.T) {
 	}
 }
 
+// TestStranger: a thief that somebody wrote from PROTOCOL.md alone, who uses the users' own
+// cases as soon as they are open and learns from what contains its PCs. It gets nobody.
+func TestStranger(t *testing.T) {
+	o := twoDays(t)
+	attacker, err := filepath.Abs("testdata/stranger.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Command = "exec python3 '" + attacker + "'"
+	r, err := drill.June(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil || r.Unmatched != nil {
+		t.Errorf("%v, %+v", err, r.Unmatched)
+	}
+	tried := int64(0)
+	for _, a := range r.Attempts {
+		if a.Name == "takeover" || a.Name == "search" {
+			tried += a.Tried
+		}
+	}
+	if d := r.Days; tried == 0 || d.Beyond != 0 || d.Honest.AtClean != 0 || len(d.Contained) == 0 {
+		t.Errorf("%d tried, %d people beyond own work, %+v", tried, d.Beyond, d.Honest)
+	}
+}
+
 // TestAwakeAttackerIsStopped: one that knows nothing of the clock lives in real time,
 // for as long as it may; then the days go on.
 func TestAwakeAttackerIsStopped(t *testing.T) {
