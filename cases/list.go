@@ -67,18 +67,14 @@ func (f *file) info() Info {
 	if f.Outcome > 0 && int(f.Outcome) <= len(Outcomes) {
 		i.Outcome = Outcomes[f.Outcome-1]
 	}
-	for _, one := range field.Set(f.Need).Fields() {
-		i.Fields = append(i.Fields, one.String())
-	}
+	i.Fields = field.Set(f.Need).Names()
 	people := f.People
 	if f.State == Closed {
 		people = nil
 	}
 	for _, p := range people {
 		person := Person{Participant: p.ID.String(), About: p.About, Level: p.level(), Wrong: int(p.Wrong), Notes: int(p.Notes)}
-		for _, one := range field.Set(p.Yes).Fields() {
-			person.Checked = append(person.Checked, one.String())
-		}
+		person.Checked = field.Set(p.Yes).Names()
 		for at, name := range Documents {
 			if p.Docs&(1<<at) != 0 {
 				person.Documents = append(person.Documents, name)

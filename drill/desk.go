@@ -221,10 +221,7 @@ func (w *desk) open(ctx context.Context, kind string, need field.Set, search *ap
 		w.refusedBy(why)
 		return false, nil
 	}
-	in := api.NewCase{Kind: kind, For: []string{hash}, Touch: api.Touch{Touch: code}}
-	if need != 0 {
-		in.Fields = strings.Split(need.String(), ",")
-	}
+	in := api.NewCase{Kind: kind, Fields: need.Names(), For: []string{hash}, Touch: api.Touch{Touch: code}}
 	var info cases.Info
 	ok, err = w.ask(ctx, "/v1/cases", in, &info)
 	search.Case = info.Code
@@ -311,7 +308,7 @@ func (w *desk) answer(ctx context.Context, m *matter, p *population.Person, why 
 	}
 	fields := needs(m.What)
 	w.asked(m)
-	ok, err = w.ask(ctx, "/v1/read", api.ReadRequest{Whom: who, Reason: why, Fields: strings.Split(fields.String(), ",")}, nil)
+	ok, err = w.ask(ctx, "/v1/read", api.ReadRequest{Whom: who, Reason: why, Fields: fields.Names()}, nil)
 	if ok {
 		m.done = true
 		w.told(who.Participant, fields)

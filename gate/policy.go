@@ -27,10 +27,7 @@ type ground struct {
 
 // asked is what the policies are asked: nothing of it is personal data.
 func (on ground) asked(event auditlog.Event, id uuid.UUID) policy.Request {
-	r := policy.Request{Role: event.Role, Office: on.office, Action: event.Action.String(), Purpose: event.Purpose, Touch: on.touch}
-	for _, f := range on.fields.Fields() {
-		r.Fields = append(r.Fields, f.String())
-	}
+	r := policy.Request{Role: event.Role, Office: on.office, Action: event.Action.String(), Purpose: event.Purpose, Fields: on.fields.Names(), Touch: on.touch}
 	if on.Known() { // which is open, and theirs, or nobody came so far
 		r.Case, r.Kind, r.State, r.Assigned, r.CaseOffice, r.CaseTouch = true, on.Kind.String(), cases.Open.String(), true, on.Office, on.Touched
 		r.Bound, r.Declared = on.Ground.Bound(), on.Ground.Declared(on.fields)

@@ -129,11 +129,12 @@ func (r *Replay) denied(e *auditlog.Event) {
 
 func (r *Replay) opening(e *auditlog.Event, at time.Time) {
 	r.out.Openings++
-	q := r.set.At(Request{Role: e.Role, Office: r.offices[e.Staff], Action: e.Action.String(), Purpose: e.Purpose, Fields: fieldsOf(e)}, at)
+	asked := fieldsOf(e)
+	q := r.set.At(Request{Role: e.Role, Office: r.offices[e.Staff], Action: e.Action.String(), Purpose: e.Purpose, Fields: asked.Names()}, at)
 	if of, known := r.cases[e.Case]; known {
 		// The gate let none be but for an open case of theirs.
 		q.Case, q.Kind, q.State, q.Assigned, q.CaseOffice, q.CaseTouch = true, of.kind, "open", true, of.office, of.touch
-		q.Bound, q.Declared = of.bound, of.touch && of.fields.Contains(opened(e))
+		q.Bound, q.Declared = of.bound, of.touch && of.fields.Contains(asked)
 	}
 	q.Touch = bytes.Contains(e.Detail, []byte(auditlog.ByTouch))
 	k := q.key()
@@ -179,24 +180,19 @@ func (r *Replay) answer(q Request) answer {
 
 // fieldsOf are the fields that were asked for. A search's event names none: it asks
 // for what a mask is made of.
-func fieldsOf(e *auditlog.Event) (names []string) {
+func fieldsOf(e *auditlog.Event) (set field.Set) {
 	switch {
 	case e.Set != nil:
-		for _, f := range e.Set.Union.Fields() {
-			names = append(names, f.String())
-		}
+		return e.Set.Union
 	case e.Action == auditlog.Search:
-		return []string{field.Name.String(), field.Birth.String(), field.Address.String()}
+		return field.SetOf(field.Name, field.Birth, field.Address)
 	case e.Action == auditlog.Shred:
-		for _, f := range field.All() {
-			names = append(names, f.String())
-		}
-	default:
-		for _, f := range e.Fields {
-			names = append(names, f.Field.String())
-		}
+		return field.SetOf(field.All()...)
 	}
-	return names
+	for _, f := range e.Fields {
+		set |= field.SetOf(f.Field)
+	}
+	return set
 }
 
 // Result is what was found.
@@ -211,12 +207,4 @@ func (r *Replay) Result() Replayed {
 	})
 	out.Stopped = out.Stopped[:min(len(out.Stopped), maxRows)]
 	return out
-}
-
-// opened are a read's fields.
-func opened(e *auditlog.Event) (set field.Set) {
-	for _, f := range e.Fields {
-		set |= field.SetOf(f.Field)
-	}
-	return set
 }

@@ -37,7 +37,7 @@ const (
 // do is one act before the judges.
 func (r *run) do(a *act) {
 	switch a.kind {
-	case madeUp, ride, call, wrongRead:
+	case madeUp, ride, call, insist, wrongRead:
 		r.thieve(a)
 	default:
 		r.work(a)
@@ -196,15 +196,18 @@ const enough = 20
 
 // steal is the thief's request.
 func (r *run) steal(a *act) {
-	switch {
-	case a.kind == wrongRead:
+	switch a.kind {
+	case wrongRead:
 		r.deny(a, "case", nil)
-	case a.kind == madeUp, a.kind == call && (r.learnt < enough || a.place > 2):
-		if a.kind == call {
-			r.learnt++
+	case call, insist:
+		if a.kind == call && r.learnt >= enough {
+			return
 		}
+		r.learnt++
 		r.deny(a, "policy", byTouch)
-	case a.kind == ride:
+	case madeUp:
+		r.deny(a, "policy", byTouch)
+	case ride:
 		r.ride(a)
 	}
 }

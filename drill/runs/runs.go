@@ -79,6 +79,7 @@ const (
 	madeUp    // a search in a case that nobody touched a key for
 	ride      // a look at the user's own cases
 	call      // a made-up call, until the thief has learnt that they come to nothing
+	insist    // one all the same, where a PC guesses on
 	wrongRead // of whom a case isn't about
 )
 
@@ -168,7 +169,7 @@ func (r *run) thief(seed uint64, first time.Time) {
 		r.infected[one.Staff] = since.UnixMicro()
 		// A third of the PCs guesses, a third is left for the fast ways, as the drill's thief
 		// has it.
-		does := [][]kind{{ride, madeUp, call}, {ride, call}, {}}[n%3]
+		does := [][]kind{{ride, madeUp, insist}, {ride, call}, {}}[n%3]
 		if r.Rides {
 			does = []kind{ride}
 		}
@@ -177,7 +178,7 @@ func (r *run) thief(seed uint64, first time.Time) {
 			for at := midnight.Add(9 * time.Hour); at.Before(midnight.Add(17 * time.Hour)); at = at.Add(r.Between + time.Duration(random.Int64N(int64(r.Between/3+1)))) {
 				for n, what := range does {
 					if at.After(since) {
-						r.acts = append(r.acts, act{at.UnixMicro() + int64(n), one.Staff, what, int64(len(does))})
+						r.acts = append(r.acts, act{at.UnixMicro() + int64(n), one.Staff, what, 0})
 					}
 				}
 			}

@@ -117,6 +117,14 @@ func (s Set) Fields() []Field {
 	return list
 }
 
+// Names lists the names in stored order; nil of none.
+func (s Set) Names() (list []string) {
+	for _, f := range s.Fields() {
+		list = append(list, f.String())
+	}
+	return list
+}
+
 // String is the names, separated by commas; ParseSet reads it back where it
 // holds no pseudo-field.
 func (s Set) String() string {
