@@ -184,6 +184,10 @@ func (e *Event) said() field.Set {
 	return set
 }
 
+// Mends is the key, in the detail of a search in a case that was opened for it by touch,
+// of the cases, with commas between, which had refused it before.
+const Mends = `"mends":"`
+
 // ByTouch stands in the detail of an opening for which the key was touched.
 const ByTouch = `"touch":true`
 

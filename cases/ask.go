@@ -26,6 +26,8 @@ const (
 type Refusal struct {
 	Reason string // a code, for the log
 	Words  string // for the staff member
+	Again  bool   // it was refused before: counted once
+	beyond bool   // another search than the case was opened for by a touch
 }
 
 // Error is the words.
@@ -46,14 +48,17 @@ var crossing = []string{Others, "closed", "waiting", "assigned"}
 // caller.
 func (r *Refusal) Detail(asked string) []byte {
 	mark := ""
-	if slices.Contains(crossing, r.Reason) && (asked == auditlog.Search.String() || asked == auditlog.Check.String()) {
+	if !r.Again && slices.Contains(crossing, r.Reason) && (asked == auditlog.Search.String() || asked == auditlog.Check.String()) {
 		mark = `,"crossed":true`
+		if r.beyond {
+			mark += `,"beyond":true`
+		}
 	}
 	return fmt.Appendf(nil, `{"asked":%q,"case":%q%s}`, asked, r.Reason, mark)
 }
 
 func refuse(reason, words string, args ...any) error {
-	return &Refusal{reason, fmt.Sprintf(words, args...)}
+	return &Refusal{Reason: reason, Words: fmt.Sprintf(words, args...)}
 }
 
 // Ground is what a case gave as a reason at one moment. Its zero value is that no

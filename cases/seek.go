@@ -43,16 +43,19 @@ func checkSeek(kind Kind, searches []string) error {
 // searches, that are made in it.
 func (g Ground) Bound() bool { return g.Touched && len(g.searches) > 0 }
 
-// MaySearch refuses another search than a bound case was opened for.
+// MaySearch refuses a search once the case knows whom it is about, and another one than a
+// bound case was opened for.
 func (g Ground) MaySearch(salt, by, text, birth string) error {
-	if !g.Bound() {
+	words := ""
+	if !g.Free() {
+		words = "the case knows already whom it is about; for somebody else open another"
+	} else if hash, err := Seek(salt, by, text, birth); g.Bound() && (err != nil || !slices.Contains(g.searches, hash)) {
+		words = "the case was opened for another search; for this one open another case"
+	}
+	if words == "" {
 		return nil
 	}
-	hash, err := Seek(salt, by, text, birth)
-	if err == nil && !slices.Contains(g.searches, hash) {
-		err = refuse(Others, "the case was opened for another search; for this one open another case")
-	}
-	return err
+	return &Refusal{Reason: Others, Words: words, beyond: g.Bound()}
 }
 
 // MustFind refuses a check of whom the search of a bound case didn't find.

@@ -94,7 +94,7 @@ func (t *table) honest(h *Honest) {
 		fmt.Fprintf(&t.text, "  "+row.what+"\n", screen.Grouped(row.n))
 	}
 	fmt.Fprintf(&t.text, "  "+w.bar+"\n", h.PerTenK, screen.Grouped(h.Refused), h.RawPerTenK)
-	fmt.Fprintf(&t.text, "  "+w.relief+"\n", screen.Grouped(h.Touches), screen.Grouped(h.Touched), screen.Grouped(h.PassedOn), h.Longest, screen.Grouped(h.Moved))
+	fmt.Fprintf(&t.text, "  "+w.relief+"\n", screen.Grouped(h.Touches), screen.Grouped(h.Further), screen.Grouped(h.Slips), screen.Grouped(h.Touched), screen.Grouped(h.PassedOn), h.Longest, screen.Grouped(h.Moved))
 }
 
 // lasted is a time, in seconds where it is short.

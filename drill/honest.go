@@ -39,6 +39,8 @@ type Honest struct {
 	PerTenK    float64 `json:"refused_at_clean_pcs_or_never_done_per_10000"`
 
 	Touches  int64   `json:"touches_to_open_cases"`        // of keys, one a case
+	Further  int64   `json:"touches_for_another_field"`    // than was thought when the case was opened
+	Slips    int64   `json:"slips_refused"`                // asked before that touch, or in the last caller's case
 	Touched  int64   `json:"openings_after_a_touch"`       // that waited some seconds for another
 	PassedOn int64   `json:"callers_passed_on"`            // to a colleague
 	Longest  float64 `json:"longest_wait_minutes"`         // of a caller who was served
@@ -59,6 +61,8 @@ func (h *Honest) add(o *Honest) {
 	h.AtInfected += o.AtInfected
 	h.NeverDone += o.NeverDone
 	h.Touches += o.Touches
+	h.Further += o.Further
+	h.Slips += o.Slips
 	h.Touched += o.Touched
 	h.PassedOn += o.PassedOn
 	h.Longest = max(h.Longest, o.Longest)
@@ -89,6 +93,7 @@ type matter struct {
 	atClean, atInfected bool // refused there
 	passed              bool // to a colleague
 	slipped             bool // the search was mistyped once
+	last                bool // they were looked for in the last one's case
 	done                bool // read, or nothing was to be read
 }
 

@@ -13,17 +13,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// suits refuses what a case never lets happen, whoever it is about: a search once it
-// knows whom it is about, and a job over many unless it is a review.
+// suits refuses what a case never lets happen, whoever it is about: a job over many
+// unless it is a review.
 func suits(on cases.Ground, action auditlog.Action) error {
-	switch {
-	case !on.Known():
-	case action == auditlog.Search && !on.Free():
-		return &cases.Refusal{Reason: cases.Others, Words: "the case knows already whom it is about; for somebody else open another"}
-	case action == auditlog.Set && on.Kind != cases.Review:
+	if on.Known() && action == auditlog.Set && on.Kind != cases.Review {
 		return &cases.Refusal{Reason: "kind", Words: "a job over many participants takes a review"}
 	}
 	return nil
+}
+
+// maySearch asks the case about a search, and then the policies. One that was refused
+// before, and not made good, is marked once.
+func (g *Gate) maySearch(ctx context.Context, s access.Session, r *SearchRequest) (auditlog.Event, ground, error) {
+	event, on, err := g.ask(ctx, s, auditlog.Search, maskFields, r.Why)
+	if err == nil {
+		err = on.MaySearch(r.Salt, r.By.String(), r.First, r.Second)
+	}
+	var refusal *cases.Refusal
+	if errors.As(err, &refusal) {
+		refusal.Again = g.slips.again(event.Staff, r, g.log.Now())
+	}
+	if err != nil {
+		return event, on, g.denied(ctx, event, err)
+	}
+	return event, on, g.permitted(ctx, event, on, uuid.UUID{})
 }
 
 // about asks the case, and then the policies, about the participant whom a request
@@ -31,7 +44,7 @@ func suits(on cases.Ground, action auditlog.Action) error {
 func (g *Gate) about(ctx context.Context, event auditlog.Event, on ground, id uuid.UUID) error {
 	var err error
 	if event.Action == auditlog.Check {
-		err = errors.Join(on.MayCheck(id), on.MustFind(g.sought.found(on.Ground, id)))
+		err = errors.Join(on.MayCheck(id), on.MustFind(g.sought.found(on.Ground, g.log.Now(), id)))
 	} else {
 		err = on.MayOpen(id, event.Purpose)
 	}

@@ -66,12 +66,14 @@ type Gate struct {
 	policies *policy.InForce
 	typed    typed
 	sought   sought
+	slips    slips
 }
 
 // New puts the gate before a register.
 func New(d db.DB, ring *keyring.Ring, log *auditlog.Log, dir *access.Directory, room *cases.Room, policies *policy.InForce, store *register.Store) *Gate {
 	g := &Gate{store: store, log: log, access: dir, cases: room, opener: opening.New(ring), db: d, ring: ring, fetch: newFetcher(store),
-		canaries: canary.New(ring), policies: policies}
+		canaries: canary.New(ring), policies: policies,
+		typed: typed{keep[[]word](mostTypists, typedFor)}, sought: sought{keep[soughtIn](mostSoughts, soughtFor)}, slips: newSlips()}
 	store.DisplaceBy(g.displace)
 	return g
 }
@@ -353,26 +355,30 @@ var openers = []string{"caseworker", "supervisor"}
 // participant the policies are asked in about, once it is known whom. A refusal is
 // recorded before it is told.
 func (g *Gate) decide(ctx context.Context, s access.Session, action auditlog.Action, fields field.Set, why Why) (auditlog.Event, ground, error) {
-	var none ground
-	if err := g.form(s, fields, why); err != nil {
-		return auditlog.Event{}, none, err
+	event, on, err := g.ask(ctx, s, action, fields, why)
+	if err != nil {
+		return auditlog.Event{}, ground{}, g.denied(ctx, event, err)
 	}
-	event := s.Stamp(auditlog.Event{Action: action, Purpose: why.Purpose, Case: why.Case, Request: why.Request})
+	if action == auditlog.Set { // of nobody in particular
+		err = g.permitted(ctx, event, on, uuid.UUID{})
+	}
+	return event, on, err
+}
+
+// ask does what comes before the policies. What the case refuses isn't recorded yet.
+func (g *Gate) ask(ctx context.Context, s access.Session, action auditlog.Action, fields field.Set, why Why) (event auditlog.Event, on ground, err error) {
+	if err := g.form(s, fields, why); err != nil {
+		return event, on, err
+	}
+	event = s.Stamp(auditlog.Event{Action: action, Purpose: why.Purpose, Case: why.Case, Request: why.Request})
 	if err := g.mayOpen(ctx, s, event); err != nil {
-		return auditlog.Event{}, none, err
+		return event, on, err
 	}
 	of, err := g.cases.Ask(s, why.Case, why.Purpose)
 	if err == nil {
 		err = suits(of, action)
 	}
-	if err != nil {
-		return auditlog.Event{}, none, g.denied(ctx, event, err)
-	}
-	on := ground{Ground: of, under: g.policies.Now(), office: s.Office(), fields: fields}
-	if action == auditlog.Search || action == auditlog.Set { // of nobody in particular
-		err = g.permitted(ctx, event, on, uuid.UUID{})
-	}
-	return event, on, err
+	return event, ground{Ground: of, under: g.policies.Now(), office: s.Office(), fields: fields}, err
 }
 
 // mayOpen asks for a touch where the session is on step-up, and for a role that opens.

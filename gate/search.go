@@ -45,12 +45,9 @@ var maskFields = field.SetOf(field.Name, field.Birth, field.Address)
 // births compares the birth before, inside the gate: who is found and not meant isn't
 // shown, and no answer tells that they are there.
 func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([]Candidate, error) {
-	event, on, err := g.decide(ctx, s, auditlog.Search, maskFields, r.Why)
+	event, on, err := g.maySearch(ctx, s, &r)
 	if err != nil {
 		return nil, err
-	}
-	if err := on.MaySearch(r.Salt, r.By.String(), r.First, r.Second); err != nil {
-		return nil, g.denied(ctx, event, err)
 	}
 	form, birth, err := g.question(r)
 	if err != nil {
@@ -65,6 +62,9 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 		return nil, err
 	}
 	marks := []string{fmt.Sprintf(`"by":"%s"`, r.By), markIf(g.typed.near(event.Staff, form, g.log.Now()), near)}
+	if on.Bound() { // by a touch for this very search
+		marks = append(marks, g.slips.mended(event.Staff, &r, g.log.Now()))
+	}
 	if birth != "" && len(ids) <= MaxCandidates {
 		var former bool
 		if ids, former, err = g.born(ctx, s, event, on.under, form, ids, found, birth); err != nil {

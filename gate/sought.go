@@ -1,9 +1,7 @@
 package gate
 
 import (
-	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"azekura/cases"
@@ -19,15 +17,12 @@ const (
 )
 
 // sought remembers for a day whom each open case looked for and found, to tell who uses
-// an honest case for somebody else. The log holds it too; after a start, and a takeover,
-// it begins anew.
+// an honest case for somebody else. The log holds it too.
 type sought struct {
-	mu sync.Mutex
-	of map[string]*soughtIn // by case
+	by kept[soughtIn] // case
 }
 
 type soughtIn struct {
-	at     time.Time
 	who    []uuid.UUID
 	groups int // of people who have nothing to do with each other
 }
@@ -40,54 +35,30 @@ const (
 
 // other tells whether a case found somebody other than it found so far, and more of
 // them than it can be about. Who was found together, or is found again, is one.
-func (s *sought) other(on cases.Ground, now time.Time, ids ...uuid.UUID) bool {
+func (s *sought) other(on cases.Ground, now time.Time, ids ...uuid.UUID) (is bool) {
 	if !on.Known() || len(ids) == 0 {
 		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.of == nil {
-		s.of = map[string]*soughtIn{}
-	}
-	in := s.of[on.Code()]
-	if in == nil {
-		s.makeRoom(now)
-		in = &soughtIn{at: now}
-		s.of[on.Code()] = in
-	}
-	known := slices.ContainsFunc(ids, func(id uuid.UUID) bool { return slices.Contains(in.who, id) })
-	if !known {
-		in.groups++
-	}
-	for _, id := range ids {
-		if !slices.Contains(in.who, id) && len(in.who) < mostSought {
-			in.who = append(in.who, id)
+	s.by.with(on.Code(), now, func(in *soughtIn) {
+		known := slices.ContainsFunc(ids, func(id uuid.UUID) bool { return slices.Contains(in.who, id) })
+		if !known {
+			in.groups++
 		}
-	}
-	return !known && in.groups > on.Most()
+		for _, id := range ids {
+			if !slices.Contains(in.who, id) && len(in.who) < mostSought {
+				in.who = append(in.who, id)
+			}
+		}
+		is = !known && in.groups > on.Most()
+	})
+	return is
 }
 
 // found tells whether a search of the case found somebody, or they are whom it is about.
-func (s *sought) found(on cases.Ground, id uuid.UUID) bool {
+func (s *sought) found(on cases.Ground, now time.Time, id uuid.UUID) (is bool) {
 	if _, about := on.About(id); about || !on.Known() {
 		return true
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	in := s.of[on.Code()]
-	return in != nil && slices.Contains(in.who, id)
-}
-
-// makeRoom makes room for one more: first of those that are old, then of any.
-func (s *sought) makeRoom(now time.Time) {
-	if len(s.of) < mostSoughts {
-		return
-	}
-	maps.DeleteFunc(s.of, func(_ string, in *soughtIn) bool { return now.Sub(in.at) > soughtFor })
-	for code := range s.of {
-		if len(s.of) < mostSoughts {
-			return
-		}
-		delete(s.of, code)
-	}
+	s.by.see(on.Code(), now, func(in *soughtIn) { is = slices.Contains(in.who, id) })
+	return is
 }

@@ -138,6 +138,101 @@ func TestTouches(t *testing.T) {
 	})
 }
 
+// TestSlips: who looks for the next caller in the last one's case, or asks for a field that
+// wasn't named, and then touches their key for that, made a slip however often; who doesn't
+// is contained.
+func TestSlips(t *testing.T) {
+	withPeople(t, 3, func(t *testing.T, r *room) {
+		ctx := t.Context()
+		pc := insttest.Enrol(t, r.Installation, "d-1")
+		s := insttest.SignIn(t, r.Installation, r.s.Staff(), pc)
+		insttest.SetPolicy(t, r.Installation, anyTime(t))
+		const salt = "a-salt-of-some-22-signs"
+		name, more := field.SetOf(field.Name), field.SetOf(field.Name, field.Phone)
+		open := func(n int) gate.Why {
+			t.Helper()
+			hash, err := cases.Seek(salt, "number", r.people[n].Number, r.people[n].Birth)
+			if err != nil {
+				t.Fatal(err)
+			}
+			by := cases.By{Session: s, Touched: insttest.Touch(t, r.Installation, s, pc, access.OpenCase("call", name, hash))}
+			info, err := r.Cases.Open(ctx, by, cases.Call, name, []string{hash}, "")
+			if err != nil || !info.Bound {
+				t.Fatalf("%+v, %v", info, err)
+			}
+			return gate.Why{Purpose: "enquiry", Case: info.Code}
+		}
+		// search gives the detail of the event of a search for somebody.
+		search := func(why gate.Why, n int) string {
+			t.Helper()
+			from := r.size()
+			_, err := r.Gate.Search(ctx, s, gate.SearchRequest{Why: why, By: value.KindNumber, First: r.people[n].Number, Second: r.people[n].Birth, Salt: salt})
+			if err != nil && !errors.Is(err, gate.ErrDenied) {
+				t.Fatal(err)
+			}
+			for _, e := range r.since(t, from) {
+				if e.Action == auditlog.Deny || e.Action == auditlog.Search && e.Participant == (auditlog.ID{}) {
+					return string(e.Detail)
+				}
+			}
+			return ""
+		}
+		is := func(detail, mark string) bool { return strings.Contains(detail, mark) }
+		last := open(0)
+		search(last, 0)
+		for n := range 6 { // four would contain
+			n = 1 + n%2
+			if detail := search(last, n); !is(detail, `"crossed":true,"beyond":true`) {
+				t.Fatalf("somebody else in the last caller's case: %s", detail)
+			}
+			if detail := search(last, n); is(detail, `"crossed":true`) || !is(detail, `"case":"participant"`) {
+				t.Fatalf("again: %s", detail)
+			}
+			next := open(n)
+			if detail := search(next, n); !is(detail, auditlog.Mends+last.Case+`"`) {
+				t.Fatalf("in a case of their own: %s", detail)
+			}
+			if detail := search(next, n); is(detail, auditlog.Mends) {
+				t.Fatalf("a slip was made good twice: %s", detail)
+			}
+			last = next
+		}
+		why := open(0)
+		search(why, 0)
+		identify := func(why gate.Why) {
+			t.Helper()
+			insttest.Answers(t, r.Installation, s, why.Case, "enquiry", &r.people[0], field.Number, field.Birth)
+			if _, err := r.Gate.Identify(ctx, s, why.Case, r.who(0), "", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read := func(why gate.Why, touched access.Touched) error {
+			_, err := r.Gate.Read(ctx, s, gate.ReadRequest{Who: r.who(0), Why: why, Fields: more, Touched: touched})
+			return err
+		}
+		identify(why)
+		for range 3 {
+			if err := read(why, access.Touched{}); !errors.Is(err, gate.ErrDenied) {
+				t.Fatal(err)
+			}
+			if err := read(why, insttest.Touch(t, r.Installation, s, pc, access.ReadFields(why.Case, more))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := open(0)
+		search(again, 0)
+		identify(again)
+		for n, in := range []gate.Why{why, why, again} {
+			if err := read(in, access.Touched{}); !errors.Is(err, gate.ErrDenied) {
+				t.Errorf("%d: %v", n, err)
+			}
+		}
+		if err := read(why, access.Touched{}); !errors.Is(err, access.ErrContained) {
+			t.Errorf("who never touches a key for what they ask isn't contained: %v", err)
+		}
+	})
+}
+
 // second is another member of the staff.
 func (r *room) second(t *testing.T) string {
 	t.Helper()

@@ -3,7 +3,6 @@ package gate
 import (
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -11,11 +10,9 @@ import (
 )
 
 // typed remembers for an hour which numbers, refs and telephone numbers each staff
-// member named, to tell who counts through them. The log holds none of them, so it is
-// in memory alone: after a start, and a takeover, the hour begins anew.
+// member named, to tell who counts through them. The log holds none of them.
 type typed struct {
-	mu sync.Mutex
-	of map[string][]word // by staff, the oldest first
+	by kept[[]word] // staff, the oldest first
 }
 
 // word is what was named: what stands before its last digits, and these.
@@ -48,29 +45,19 @@ func (t *typed) near(staff string, form value.Form, now time.Time) (is bool) {
 	if err != nil || utf8.RuneCountInString(head) > 32 { // no digits, or too many
 		return false
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.of == nil {
-		t.of = map[string][]word{}
-	}
-	if _, known := t.of[staff]; !known && len(t.of) >= mostTypists {
-		for who, list := range t.of {
-			if now.Sub(list[len(list)-1].at) > typedFor || len(t.of) >= mostTypists {
-				delete(t.of, who)
+	t.by.with(staff, now, func(list *[]word) {
+		kept := 0
+		for _, w := range *list {
+			if now.Sub(w.at) > typedFor {
+				continue
 			}
+			(*list)[kept] = w
+			kept++
+			apart := max(w.number, number) - min(w.number, number)
+			is = is || w.head == head && apart > 0 && apart <= neighbours
 		}
-	}
-	list, kept := t.of[staff], 0
-	for _, w := range list {
-		if now.Sub(w.at) > typedFor {
-			continue
-		}
-		list[kept] = w
-		kept++
-		apart := max(w.number, number) - min(w.number, number)
-		is = is || w.head == head && apart > 0 && apart <= neighbours
-	}
-	list = append(list[:kept], word{head, number, now})
-	t.of[staff] = list[max(0, len(list)-mostTyped):]
+		*list = append((*list)[:kept], word{head, number, now})
+		*list = (*list)[max(0, len(*list)-mostTyped):]
+	})
 	return is
 }

@@ -11,6 +11,9 @@ type Denial struct {
 	Failed   []string `json:"failed,omitempty"`
 	Missing  []string `json:"missing,omitempty"`
 	Request  Request  `json:"request"`
+	// Beyond says that fields were asked for which the case isn't for, and that nobody
+	// touched a key for them: rules count it.
+	Beyond bool `json:"beyond,omitempty"`
 }
 
 // Denial records a refusal.
@@ -18,7 +21,8 @@ func (t *Text) Denial(r Request, d Decision, now time.Time) Denial {
 	if t.set != nil {
 		r = t.set.At(r, now)
 	}
-	out := Denial{Asked: r.Action, Text: t.Hash, Failed: d.Failed, Request: r}
+	out := Denial{Asked: r.Action, Text: t.Hash, Failed: d.Failed, Request: r,
+		Beyond: r.Action == "read" && r.Purpose != "notes" && r.CaseTouch && !r.Declared && !r.Touch}
 	for _, p := range d.Policies {
 		out.Policies = append(out.Policies, p.ID)
 	}

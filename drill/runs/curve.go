@@ -27,20 +27,21 @@ func stolen(o Outcome) int64 { return o.Stolen }
 // Write says what many runs came to.
 func Write(w io.Writer, s Setup, list []Outcome) error {
 	var openings, refused, clean, never int64
-	contained := 0
+	contained, wronged := 0, 0
 	for _, o := range list {
 		openings, refused, clean, never = openings+o.Openings, refused+o.Refused, clean+o.AtClean, never+o.NeverDone
 		contained += o.Contained
+		wronged += o.Wronged
 	}
 	_, err := fmt.Fprintf(w, "stolen in %s runs in memory, before the real judges (no database, no HTTP):\n"+
 		"  median %s, 90 %% %s, 99 %% %s, 99.9 %% %s, most %s participants\n"+
 		"honest work: %s openings, %.2f in 10,000 refused, %.2f at PCs that the thief didn't hold then, %.2f never done\n"+
-		"infected PCs contained: %.1f of %d on average, the slowest of a run after %.1f h (median), %.1f h (99 %%)\n"+
+		"infected PCs contained: %.1f of %d on average, the slowest of a run after %.1f h (median), %.1f h (99 %%); staff contained at PCs that the thief didn't hold: %d\n"+
 		"the model: %d staff, %d days, %s people, %s known from elsewhere, a quiet step each %s and PC, then %.0f fast searches a second;\n  %s\n",
 		screen.Grouped(int64(len(list))), screen.Grouped(Quantile(list, 0.5, stolen)), screen.Grouped(Quantile(list, 0.9, stolen)),
 		screen.Grouped(Quantile(list, 0.99, stolen)), screen.Grouped(Quantile(list, 0.999, stolen)), screen.Grouped(Quantile(list, 1, stolen)),
 		screen.Grouped(openings), perTenK(refused, openings), perTenK(clean, openings), perTenK(never, openings), float64(contained)/float64(len(list)), s.Infected,
-		hours(Quantile(list, 0.5, slowest)), hours(Quantile(list, 0.99, slowest)),
+		hours(Quantile(list, 0.5, slowest)), hours(Quantile(list, 0.99, slowest)), wronged,
 		s.Staff, s.Days, screen.Grouped(s.People), screen.Grouped(int64(s.Known)), s.Between, s.Fast, s.Model)
 	return err
 }

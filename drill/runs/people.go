@@ -2,6 +2,7 @@ package runs
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"azekura/access"
@@ -19,6 +20,7 @@ type desk struct {
 	moved   bool  // at a PC that nobody had worked at
 	came    int64 // when their newest caller did, whose case is about nobody for a while
 	matter  kind  // theirs
+	whom    int64 // they are
 }
 
 // As the gate has it, and the drill's office.
@@ -98,6 +100,8 @@ func (r *run) work(a *act) {
 	if d.stopped && d.noticed != 0 && a.at-d.noticed >= released && r.Spares > 0 {
 		r.Spares--
 		*d = desk{moved: true}
+		detail, _ := json.Marshal(map[string]any{"grants": "release", "target": access.Target{Kind: access.TheStaff, ID: staffCode(a.staff)}})
+		r.record(a.at, []auditlog.Event{{Action: auditlog.Grant, Outcome: "ok", Detail: detail}})
 	}
 	ok, passed := true, d.stopped && d.noticed != 0
 	if !passed {
@@ -146,23 +150,45 @@ func (r *run) serve(a *act) bool {
 	if a.at-d.used >= idle { // another session, of which nothing is asked
 		d.asked = 0
 	}
-	d.used, d.touched, d.came, d.matter = a.at, a.at+1, a.at, a.kind
+	d.used, d.touched, d.came, d.matter, d.whom = a.at, a.at+1, a.at, a.kind, a.place
 	if a.kind == slip {
 		r.step(a, auditlog.Search, 0, "none")
 		return true
 	}
-	ok := r.search(a, nil) && r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok")
+	var mends []byte
+	if last := r.roomOf(a.staff, "last"); a.how.Last {
+		if !r.deny(a, last, "case", crossed) {
+			return false
+		}
+		mends = []byte("{" + auditlog.Mends + last + `"}`)
+	}
+	ok := r.search(a, mends) && r.step(a, auditlog.Check, field.SetOf(field.Number), "ok") && r.step(a, auditlog.Check, field.SetOf(field.Birth), "ok")
 	if _, mine := r.infected[a.staff]; ok && mine && !d.moved {
 		r.own[a.place] = true
 	}
 	switch a.kind {
 	case enquiry:
-		return ok && r.step(a, auditlog.Read, callFields, "ok")
+		return ok && r.step(a, auditlog.Read, callFields, "ok") && (!a.how.Further || r.further(a))
 	case form:
 		return ok && r.step(a, auditlog.Check, field.SetOf(field.Name), "ok") && r.step(a, auditlog.Read, formFields, "ok")
 	}
 	return ok
 }
+
+// further is a reading of another field than the case is for, by a touch of the key; who
+// is hasty asks for it first.
+func (r *run) further(a *act) bool {
+	room := r.roomOf(a.staff, fmt.Sprint(a.at))
+	if a.how.Hasty && r.Bound && !r.deny(a, room, "policy", fieldsByTouch) {
+		return false
+	}
+	e := r.event(a, auditlog.Read, field.SetOf(field.Phone), "ok")
+	e.Case, e.Detail = room, []byte("{"+auditlog.ByTouch+"}")
+	return r.record(a.at, []auditlog.Event{e})
+}
+
+// roomOf names a case of a staff member's.
+func (r *run) roomOf(staff int, which string) string { return staffCode(staff) + "/" + which }
 
 // refused counts an opening that was, by whether the thief held the PC then.
 func (r *run) refused(a *act) {
@@ -184,11 +210,14 @@ func (r *run) held(a *act) bool {
 // drill's steps.
 const talk = int64(23 * time.Second / time.Microsecond)
 
-// byTouch is the denial of what is asked in a case that nobody touched a key for, and
-// crossed the mark of somebody else than a case was about.
+// byTouch is the denial of what is asked in a case that nobody touched a key for,
+// fieldsByTouch that of fields that it isn't for, crossed the mark of somebody else than a
+// case was about, and beyond that of another search than it is bound to.
 var (
-	byTouch = []byte(`{"policies":["case-by-touch"]}`)
-	crossed = []byte(`{"crossed":true}`)
+	byTouch       = []byte(`{"policies":["case-by-touch"]}`)
+	fieldsByTouch = []byte(`{"policies":["fields-by-touch"],"beyond":true}`)
+	crossed       = []byte(`{"crossed":true}`)
+	beyond        = []byte(`{"crossed":true,"beyond":true}`)
 )
 
 // enough made-up calls that were refused teach the thief, as they do the drill's.
@@ -198,36 +227,45 @@ const enough = 20
 func (r *run) steal(a *act) {
 	switch a.kind {
 	case wrongRead:
-		r.deny(a, "case", nil)
+		r.deny(a, "", "case", nil)
 	case call, insist:
 		if a.kind == call && r.learnt >= enough {
 			return
 		}
 		r.learnt++
-		r.deny(a, "policy", byTouch)
+		r.deny(a, "", "policy", byTouch)
 	case madeUp:
-		r.deny(a, "policy", byTouch)
+		r.deny(a, "", "policy", byTouch)
 	case ride:
 		r.ride(a)
 	}
 }
 
-func (r *run) deny(a *act, by string, detail []byte) bool {
+func (r *run) deny(a *act, room, by string, detail []byte) bool {
 	e := r.event(a, auditlog.Deny, 0, by)
-	e.Detail = detail
+	e.Case, e.Detail = room, detail
 	return r.record(a.at, []auditlog.Event{e})
 }
 
 // ride makes a case that the user has just opened be about the next one who is known
 // from elsewhere, unless it is bound to the user's search. The user, whose own caller it
-// refuses then, opens another.
+// refuses then, opens another. Of whom the case is about by then it reads what it can.
 func (r *run) ride(a *act) {
 	d := &r.desks[a.staff]
-	if d.came == 0 || a.at-d.came >= talk || len(r.known) == 0 {
+	if d.came == 0 {
+		return
+	}
+	room := r.roomOf(a.staff, fmt.Sprint(d.came))
+	since := a.at - d.came
+	if r.Bound && since >= talk && since < 2*talk && (d.matter == enquiry || d.matter == form) && !r.deny(a, room, "policy", fieldsByTouch) {
+		r.whole[d.whom] = true // whom its user had not read yet, and won't
+		r.refused(a)
+	}
+	if since >= talk || len(r.known) == 0 {
 		return
 	}
 	if r.Bound {
-		r.deny(a, "case", crossed)
+		r.deny(a, room, "case", beyond)
 		return
 	}
 	a.place, r.known = r.known[0], r.known[1:]
@@ -240,7 +278,7 @@ func (r *run) ride(a *act) {
 		r.step(a, auditlog.Read, callFields, "ok") {
 		r.whole[a.place] = true
 	}
-	r.deny(a, "case", crossed) // of the user's
+	r.deny(a, room, "case", crossed) // of the user's
 	if d.came = a.at; d.matter == enquiry || d.matter == form {
 		r.refused(a)
 	}

@@ -7,8 +7,8 @@
 // thousand drills would. Who is asked for a touch waits with the thief until the user has given
 // it; sessions idle out; who is contained is noticed, served by colleagues, and released
 // onto a clean PC, as in the drill. What the cases refuse is no judge's and is taken as
-// given, and so is what the policies do: a read of whom a case isn't about, and whatever is
-// asked in a case without a touch, is a denial. It doesn't promise the attacker's
+// given, and so is what the policies do: a read of whom a case isn't about, or of fields that it
+// isn't for, and whatever is asked in a case without a touch, is a denial. It doesn't promise the attacker's
 // cleverness: it is the drill's own thief.
 package runs
 
@@ -58,7 +58,8 @@ type Outcome struct {
 	AtInfected int64         `json:"openings_refused_at_infected_pcs"`
 	NeverDone  int64         `json:"openings_never_done"`
 	Contained  int           `json:"contained"` // of the infected
-	Slowest    time.Duration `json:"slowest"`   // from a quiet way's first act at a PC to its containment
+	Wronged    int           `json:"honest_staff_contained"`
+	Slowest    time.Duration `json:"slowest"` // from a quiet way's first act at a PC to its containment
 }
 
 // act is what somebody does at one moment: an entry of the log for each step.
@@ -67,6 +68,7 @@ type act struct {
 	staff int
 	kind  kind
 	place int64
+	how   workday.Caller // of an honest caller: what their matter is like
 }
 
 type kind uint8
@@ -123,10 +125,14 @@ func Run(s Setup, seed uint64, first time.Time) Outcome {
 		}
 	}
 	r.out.Stolen += int64(len(r.whole))
-	r.out.Contained = len(r.caught)
 	for staff, at := range r.caught {
-		if slices.Contains(r.fast[:], staff) {
-			continue // contained for what is fast, where it had been only quiet
+		if since, infected := r.infected[staff]; !infected || at < since {
+			r.out.Wronged++
+			continue
+		}
+		r.out.Contained++
+		if _, acted := r.first[staff]; !acted || slices.Contains(r.fast[:], staff) {
+			continue // contained for what its user did, or for what is fast, where it had been only quiet
 		}
 		r.out.Slowest = max(r.out.Slowest, time.Duration(at-r.first[staff])*time.Microsecond)
 	}
@@ -150,9 +156,9 @@ func (r *run) honest(seed uint64, first time.Time) {
 		for day := range r.Days {
 			midnight := workday.Midnight(first, day).UnixMicro()
 			for _, c := range r.Model.Day(seed, no, day, r.People) {
-				a := act{midnight + c.At.Microseconds(), no, kind(c.What), c.Place}
+				a := act{midnight + c.At.Microseconds(), no, kind(c.What), c.Place, c}
 				if c.Mistyped {
-					r.acts = append(r.acts, act{a.at, no, slip, c.Place})
+					r.acts = append(r.acts, act{at: a.at, staff: no, kind: slip, place: c.Place})
 				}
 				r.acts = append(r.acts, a)
 			}
@@ -178,7 +184,7 @@ func (r *run) thief(seed uint64, first time.Time) {
 			for at := midnight.Add(9 * time.Hour); at.Before(midnight.Add(17 * time.Hour)); at = at.Add(r.Between + time.Duration(random.Int64N(int64(r.Between/3+1)))) {
 				for n, what := range does {
 					if at.After(since) {
-						r.acts = append(r.acts, act{at.UnixMicro() + int64(n), one.Staff, what, 0})
+						r.acts = append(r.acts, act{at: at.UnixMicro() + int64(n), staff: one.Staff, kind: what})
 					}
 				}
 			}
@@ -192,11 +198,11 @@ func (r *run) thief(seed uint64, first time.Time) {
 	loud := workday.Midnight(first, r.Days-1).Add(16 * time.Hour).UnixMicro()
 	step := int64(1e6 / r.Fast)
 	for i := range int64(300) {
-		r.acts = append(r.acts, act{loud + i*step, sweeper, wrongRead, i})
+		r.acts = append(r.acts, act{at: loud + i*step, staff: sweeper, kind: wrongRead, place: i})
 	}
 	// The rules end it within 100 searches; where nothing does, the register's end.
 	for i := range min(r.People, 20_000) {
-		r.acts = append(r.acts, act{loud + 300*step + i*step, counter, madeUp, i})
+		r.acts = append(r.acts, act{at: loud + 300*step + i*step, staff: counter, kind: madeUp, place: i})
 	}
 }
 

@@ -40,7 +40,8 @@ func watch() auditlog.Judge { return rules.New(rules.InForce(), IsCanary) }
 
 // TestJudgesDecide: without a judge nobody is contained, and the thief reads of whom it
 // knows from elsewhere as often as its PCs' users open cases; the rules contain who does,
-// whoever they know, and who guesses, and leave the others alone.
+// whoever they know, and who guesses, and leave the others alone. Where cases are bound the
+// thief reads at most of whom its PCs' users were about to when they were contained.
 func TestJudgesDecide(t *testing.T) {
 	for _, o := range many(t, small(), 2) {
 		if o.Stolen < 5 || o.Stolen > 40 || o.AtInfected != o.Refused || o.Contained != 0 {
@@ -56,7 +57,7 @@ func TestJudgesDecide(t *testing.T) {
 	}
 	bound := small(book, watch)
 	bound.Bound = true
-	if o := many(t, bound, 1)[0]; o.Stolen != 0 || o.Contained < 2 || o.AtClean != 0 {
+	if o := many(t, bound, 1)[0]; o.Stolen > int64(o.Contained) || o.Contained < 2 || o.AtClean != 0 {
 		t.Errorf("with cases that are bound: %+v", o)
 	}
 	for i, o := range many(t, small(book, watch), 3) {
@@ -92,7 +93,7 @@ func (s *strict) Load(io.Reader) error { return errors.New("not here") }
 // colleagues serve the others.
 func TestContainmentStops(t *testing.T) {
 	s := small(func() auditlog.Judge { return &strict{map[string]int{}} })
-	s.Known = 3000
+	s.Known, s.Model.Hasty, s.Model.Last = 3000, 0, 0 // an honest slip is a denial too
 	list := many(t, s, 1)
 	if o := list[0]; o.Contained != 3 || o.Slowest > time.Millisecond || o.Refused < 1 || o.Refused > 3 || o.AtInfected != o.Refused || o.NeverDone != 0 || o.Stolen != 0 {
 		t.Errorf("%+v", o)

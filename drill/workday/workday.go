@@ -31,19 +31,23 @@ type Model struct {
 	Mistyped float64 `json:"mistyped"` // share of searches with a slip
 	Checked  float64 `json:"checked"`  // share of callers for whom a check is enough
 	Forms    float64 `json:"forms"`    // share of applications, which open the account
+	Further  float64 `json:"further"`  // share of the other calls that come to need another field than was thought
+	Hasty    float64 `json:"hasty"`    // share of those in which it is asked for first, and the key touched when that is refused
+	Last     float64 `json:"last"`     // share of callers who are looked for in the last one's case first
 }
 
 // Default is the model of the drills.
 func Default() Model {
 	return Model{Least: 20, Most: 120, Median: 50, Spread: 0.45, Gap: 1, Opens: 8*60 + 30, Closes: 17*60 + 15,
-		Bursts: 0.1, Mistyped: 0.08, Checked: 0.2, Forms: 0.15}
+		Bursts: 0.1, Mistyped: 0.08, Checked: 0.2, Forms: 0.15, Further: 0.05, Hasty: 0.3, Last: 0.01}
 }
 
 // String prints the parameters.
 func (m Model) String() string {
 	return fmt.Sprintf("%d to %d participants a day and staff member (lognormal, median %.0f, sigma %.2f), %02d:%02d to %02d:%02d, arrivals lognormal (sigma %.1f), "+
-		"bursts (a third within an hour) on %.0f %% of days, %.0f %% of searches mistyped, %.0f %% need a check alone, %.0f %% are applications",
-		m.Least, m.Most, m.Median, m.Spread, m.Opens/60, m.Opens%60, m.Closes/60, m.Closes%60, m.Gap, 100*m.Bursts, 100*m.Mistyped, 100*m.Checked, 100*m.Forms)
+		"bursts (a third within an hour) on %.0f %% of days, %.0f %% of searches mistyped, %.0f %% need a check alone, %.0f %% are applications; "+
+		"%.0f %% of calls come to need another field, %.0f %% of those ask before they touch their key; %.0f %% look for the caller in the last one's case first",
+		m.Least, m.Most, m.Median, m.Spread, m.Opens/60, m.Opens%60, m.Closes/60, m.Closes%60, m.Gap, 100*m.Bursts, 100*m.Mistyped, 100*m.Checked, 100*m.Forms, 100*m.Further, 100*m.Hasty, 100*m.Last)
 }
 
 // What is done for a caller.
@@ -62,6 +66,9 @@ type Caller struct {
 	Place    int64         // in the register
 	What     What
 	Mistyped bool
+	Further  bool // another field is needed
+	Hasty    bool // and asked for before the key is touched
+	Last     bool // looked for in the last caller's case first
 }
 
 // Day is a staff member's day, in order. people is how many are in the register.
@@ -69,6 +76,7 @@ func (m Model) Day(seed uint64, staff, day int, people int64) []Caller {
 	r := rand.New(rand.NewPCG(seed, 1<<63|uint64(staff)<<20|uint64(day)))
 	// A staff member is rather busy or rather idle for good; a day only varies that.
 	habit := rand.New(rand.NewPCG(seed, 1<<62|uint64(staff))).NormFloat64()
+	slips := rand.New(rand.NewPCG(seed, 1<<58|uint64(staff)<<20|uint64(day)))
 	n := int(m.Median * math.Exp(m.Spread*(0.9*habit+0.4*r.NormFloat64())))
 	list := make([]Caller, min(max(n, m.Least), m.Most))
 	times := m.arrivals(r, len(list))
@@ -81,6 +89,9 @@ func (m Model) Day(seed uint64, staff, day int, people int64) []Caller {
 		case u < m.Checked+m.Forms:
 			c.What = Form
 		}
+		further, hasty, last := slips.Float64() < m.Further, slips.Float64() < m.Hasty, slips.Float64() < m.Last
+		c.Further = further && c.What == Enquiry
+		c.Hasty, c.Last = c.Further && hasty, last && i > 0
 	}
 	return list
 }

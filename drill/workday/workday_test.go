@@ -11,6 +11,7 @@ import (
 func TestDays(t *testing.T) {
 	m := Default()
 	callers, mistyped, most := 0, 0, 0
+	further, hasty, last, calls := 0, 0, 0, 0
 	for staff := range 40 {
 		for day := range 10 {
 			list := m.Day(7, staff, day, 1000)
@@ -32,6 +33,11 @@ func TestDays(t *testing.T) {
 				if c.Mistyped {
 					mistyped++
 				}
+				for n, is := range map[*int]bool{&calls: c.What == Enquiry, &further: c.Further, &hasty: c.Hasty, &last: c.Last} {
+					if is {
+						*n++
+					}
+				}
 				if c.Place < 0 || c.Place >= 1000 {
 					t.Fatal("a caller who isn't in the register")
 				}
@@ -44,6 +50,14 @@ func TestDays(t *testing.T) {
 	if share := float64(mistyped) / float64(callers); share < 0.06 || share > 0.1 {
 		t.Errorf("%.3f of the searches are mistyped", share)
 	}
+	share := func(what string, of, all int, want float64) {
+		if got := float64(of) / float64(all); got < 0.8*want || got > 1.2*want {
+			t.Errorf("%s: %.4f", what, got)
+		}
+	}
+	share("another field", further, calls, m.Further)
+	share("asked for before a touch", hasty, further, m.Hasty)
+	share("looked for in the last one's case", last, callers, m.Last)
 	if most < 90 {
 		t.Errorf("the busiest day has %d callers", most)
 	}

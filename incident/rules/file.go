@@ -9,6 +9,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 
@@ -36,10 +37,11 @@ type Rule struct {
 	Outcomes []string `json:"outcomes,omitempty"`
 	Canary   bool     `json:"canary,omitempty"`
 	Outside  *Hours   `json:"outside,omitempty"`
-	Mark     string   `json:"mark,omitempty"`   // near, former or crossed: what the gate says of who was named
-	Policy   string   `json:"policy,omitempty"` // of a denial: the policy that refused
-	Novel    bool     `json:"novel,omitempty"`  // of a read: its office never opened that field for that purpose
-	Distinct bool     `json:"distinct,omitempty"`
+	Mark     string   `json:"mark,omitempty"`     // near, former, crossed or beyond: what the gate says of what was named
+	Policy   string   `json:"policy,omitempty"`   // of a denial: the policy that refused
+	Novel    bool     `json:"novel,omitempty"`    // of a read: its office never opened that field for that purpose
+	Mended   bool     `json:"mended,omitempty"`   // not what was made good (auditlog.Mends, ByTouch)
+	Distinct bool     `json:"distinct,omitempty"` // each participant once, or where mended each case
 	Count    int      `json:"count"`
 	Within   int64    `json:"within"` // seconds
 	Per      string   `json:"per"`    // session, device or staff
@@ -87,7 +89,7 @@ func Shipped() []Rule {
 // the drills' days of honest work (drill/workday) stay far below. Who touches when they
 // are asked is denied once in the five minutes for which a touch is fresh, so 12 times
 // an hour at most.
-var heldAgainstWork = []string{"no-case", "touch-not-given", "case-without-touch", "fields-without-touch", "case-crossed", "case-crossed-on-and-on", "misses", "misses-on-and-on"}
+var heldAgainstWork = []string{"no-case", "touch-not-given", "case-without-touch", "fields-without-touch", "case-crossed", "case-crossed-on-and-on", "beyond-touch", "misses", "misses-on-and-on"}
 
 // ofAddresses are rules that ask who roams for one touch, and end a session that two use.
 var ofAddresses = []string{"key-moved", "key-at-two-addresses"}
@@ -176,11 +178,14 @@ func (r *Rule) check() error {
 	if slices.Contains(r.Actions, auditlog.Alarm.String()) && (len(r.Outcomes) == 0 || !all(r.Outcomes, known)) {
 		return fmt.Errorf("of alarms it can count these outcomes: %v", addressed)
 	}
-	if !slices.Contains([]string{"", "near", "former", "crossed"}, r.Mark) {
-		return errors.New("its mark is near, former or crossed")
+	if !slices.Contains([]string{"", "near", "former", "crossed", "beyond"}, r.Mark) {
+		return errors.New("its mark is near, former, crossed or beyond")
 	}
 	if r.Policy != "" && (!slices.Equal(r.Actions, []string{auditlog.Deny.String()}) || !policyID.MatchString(r.Policy)) {
 		return errors.New("a policy's rule counts denials, and names it by its id")
+	}
+	if r.Mended && !slices.Contains(r.Actions, auditlog.Deny.String()) {
+		return errors.New("what is made good is a denial")
 	}
 	if r.Novel && !slices.Equal(r.Actions, []string{auditlog.Read.String()}) {
 		return errors.New("what is new to an office is a read")
@@ -201,6 +206,21 @@ func (r *Rule) counts(e *auditlog.Event, canary bool) bool {
 		(len(r.Outcomes) == 0 || slices.Contains(r.Outcomes, e.Outcome)) && (r.Outside == nil || r.Outside.outside(e.Time)) &&
 		(r.Mark == "" || bytes.Contains(e.Detail, []byte(`"`+r.Mark+`":true`))) &&
 		(r.Policy == "" || e.Outcome == "policy" && refusedBy(e, r.Policy))
+}
+
+// mends are the cases in which an event makes good what was refused: by a reading in it
+// for which the key was touched, or by the same search in a case that was opened for it so.
+func mends(e *auditlog.Event) []string {
+	if e.Action == auditlog.Read && bytes.Contains(e.Detail, []byte(auditlog.ByTouch)) {
+		return []string{e.Case}
+	}
+	if e.Action == auditlog.Search {
+		if _, rooms, is := bytes.Cut(e.Detail, []byte(auditlog.Mends)); is {
+			rooms, _, _ = bytes.Cut(rooms, []byte{'"'})
+			return strings.Split(string(rooms), ",")
+		}
+	}
+	return nil
 }
 
 // refusedBy tells whether a policy was among those that refused.

@@ -5,7 +5,10 @@
 // read (rules.json); its state follows from the log's events alone, so that a
 // restart and a failed commit change nothing of what it knows. An alarm is an
 // event that names the rule, and stands with what the rule does right behind the
-// event that was the sign. Each rule speaks once of a subject in its window.
+// event that was the sign. Each rule speaks once of a subject in its window, and begins
+// anew with whom two people released. What an
+// honest member of the staff makes good by their key, some rules take back; malware
+// can't touch one.
 //
 // An opening of a canary is refused, though nothing of a canary is worth hiding:
 // what follows a containment gets no plaintext, and that begins with its cause.
@@ -49,9 +52,9 @@ type subject struct{ Rule, ID string }
 
 // seen is what a rule remembers of a subject.
 type seen struct {
-	At    []int64       // microseconds, of the last events that count
-	Who   []auditlog.ID // of whom, where participants are counted once
-	Fired int64         // when the alarm of this window was, or 0
+	At    []int64  // microseconds, of the last events that count
+	Of    []string // whom, or in which case, where the rule asks that
+	Fired int64    // when the alarm of this window was, or 0
 }
 
 // Watch judges events by rules.
@@ -124,28 +127,30 @@ func (r *Rule) subject(e *auditlog.Event) subject {
 	return subject{r.Name, e.Session.String()}
 }
 
+// of is what the rule knows an event by: the case, or the participant, or nothing.
+func (r *Rule) of(e *auditlog.Event) string {
+	switch {
+	case r.Mended:
+		return e.Case
+	case r.Distinct:
+		return e.Participant.String()
+	}
+	return ""
+}
+
 // next is what a rule would remember of a subject after an event, and whether
 // the event is a sign.
 func (r *Rule) next(s seen, e *auditlog.Event) (seen, bool) {
-	from := e.Time - r.Within*1e6
-	n := seen{Fired: s.Fired}
-	for i, at := range s.At {
-		if at <= from || r.Distinct && s.Who[i] == e.Participant {
-			continue
-		}
-		n.At = append(n.At, at)
-		if r.Distinct {
-			n.Who = append(n.Who, s.Who[i])
-		}
-	}
+	from, of := e.Time-r.Within*1e6, r.of(e)
+	n := s.less(func(i int) bool { return s.At[i] <= from || r.Distinct && s.Of[i] == of })
 	n.At = append(n.At, e.Time)
-	if r.Distinct {
-		n.Who = append(n.Who, e.Participant)
+	if r.Distinct || r.Mended {
+		n.Of = append(n.Of, of)
 	}
 	if over := len(n.At) - r.Count; over > 0 {
 		n.At = n.At[over:]
-		if r.Distinct {
-			n.Who = n.Who[over:]
+		if n.Of != nil {
+			n.Of = n.Of[over:]
 		}
 	}
 	if len(n.At) < r.Count || n.Fired > from && n.Fired != 0 {
@@ -153,6 +158,21 @@ func (r *Rule) next(s seen, e *auditlog.Event) (seen, bool) {
 	}
 	n.Fired = e.Time
 	return n, true
+}
+
+// less is what is remembered, but for some.
+func (s *seen) less(gone func(i int) bool) seen {
+	n := seen{Fired: s.Fired}
+	for i, at := range s.At {
+		if gone(i) {
+			continue
+		}
+		n.At = append(n.At, at)
+		if s.Of != nil {
+			n.Of = append(n.Of, s.Of[i])
+		}
+	}
+	return n
 }
 
 // Judge says which signs an entry's events are.
@@ -254,6 +274,7 @@ func (w *Watch) Note(e *auditlog.Event) {
 	switch e.Action {
 	case auditlog.Grant:
 		w.noteOffice(e)
+		w.noteRelease(e)
 		return
 	case auditlog.Alarm:
 		w.noteAlarm(e) // and counts, where it is of a key's address
@@ -261,15 +282,30 @@ func (w *Watch) Note(e *auditlog.Event) {
 	if e.Session == 0 {
 		return
 	}
-	canary := w.isCanary(e)
+	canary, mended := w.isCanary(e), mends(e)
 	defer w.learn(e)
 	for n := range w.rules {
+		if mended != nil {
+			w.mend(&w.rules[n], e, mended)
+		}
 		if r := &w.rules[n]; r.counts(e, canary) && (!r.Novel || w.novel(e)) {
 			key := r.subject(e)
 			next, _ := r.next(w.state.Seen[key], e)
 			next.Fired = w.state.Seen[key].Fired // the alarm says when
 			w.set(key, next)
 		}
+	}
+}
+
+// mend takes back what a rule counted in some cases.
+func (w *Watch) mend(r *Rule, e *auditlog.Event, rooms []string) {
+	if !r.Mended {
+		return
+	}
+	key := r.subject(e)
+	s := w.state.Seen[key]
+	if n := s.less(func(i int) bool { return slices.Contains(rooms, s.Of[i]) }); len(n.At) < len(s.At) {
+		w.set(key, n)
 	}
 }
 
@@ -336,6 +372,20 @@ func (w *Watch) noteAlarm(e *auditlog.Event) {
 	})
 }
 
+// noteRelease begins anew with whom two people released: what was counted before is what
+// they looked at, and what comes after speaks again.
+func (w *Watch) noteRelease(e *auditlog.Event) {
+	stop, is := access.StopOf(e)
+	if !is || !stop.Release || stop.StepUp {
+		return
+	}
+	for n := range w.rules {
+		if key := (subject{w.rules[n].Name, stop.Target.ID}); w.state.Seen[key].last() != 0 {
+			w.set(key, seen{})
+		}
+	}
+}
+
 func (w *Watch) noteOffice(e *auditlog.Event) {
 	var g struct{ Grants, Staff, Office string }
 	if json.Unmarshal(e.Detail, &g) != nil || g.Grants != "staff" {
@@ -376,7 +426,7 @@ func (w *Watch) Settle(committed bool) {
 	}
 }
 
-func (s *seen) last() int64 {
+func (s seen) last() int64 {
 	if len(s.At) == 0 {
 		return s.Fired
 	}

@@ -175,12 +175,12 @@ func TestTouchRules(t *testing.T) {
 		n                     int
 	}{
 		{"case-without-touch", "policy", `{"policies":["case-by-touch","night"]}`, 10},
-		{"fields-without-touch", "policy", `{"policies":["fields-by-touch"]}`, 20},
+		{"fields-without-touch", "policy", `{"policies":["fields-by-touch"]}`, 2},
 		{"case-crossed", "case", `{"asked":"check","case":"participant","crossed":true}`, 4},
 	} {
 		w := rules.New(rules.InForce(), canary)
 		deny := func(n int, outcome, detail string) auditlog.Verdict {
-			v, _ := record(w, auditlog.Event{Action: auditlog.Deny, Outcome: outcome, Time: int64(100+n) * second, Session: 1, Staff: "s-1", Device: "d-1", Detail: []byte(detail)}, true)
+			v, _ := record(w, auditlog.Event{Action: auditlog.Deny, Outcome: outcome, Time: int64(100+n) * second, Session: 1, Staff: "s-1", Device: "d-1", Case: fmt.Sprint("C-", n), Detail: []byte(detail)}, true)
 			return v
 		}
 		for n := range 30 {
@@ -201,6 +201,74 @@ func TestTouchRules(t *testing.T) {
 		if _, err := rules.Parse([]byte(`{"rules":[{"name":"one","says":"a test","severity":"low",` + bad + `,"count":1,"within":60,"per":"staff","action":"note"}]}`)); err == nil {
 			t.Errorf("%s is a rule", bad)
 		}
+	}
+}
+
+// TestMended: what is made good by a touch of the key isn't counted, nor is what a case
+// refuses twice; whatever else is done, in other cases or without a touch, leaves it.
+func TestMended(t *testing.T) {
+	const fields, crossed = `{"policies":["fields-by-touch"]}`, `{"asked":"search","case":"participant","crossed":true}`
+	const beyond = `{"asked":"search","case":"participant","crossed":true,"beyond":true}`
+	do := func(w *rules.Watch, at int64, action auditlog.Action, outcome, room, detail string) bool {
+		v, _ := record(w, auditlog.Event{Action: action, Outcome: outcome, Time: at * second, Session: 1, Staff: "s-1", Device: "d-1", Case: room, Detail: []byte(detail)}, true)
+		return len(targets(t, v)) > 0
+	}
+	for _, c := range []struct {
+		outcome, detail string // of what is refused
+		n               int    // of them contain
+		action          auditlog.Action
+		mends           func(room string) (in, detail string)
+		not             [][2]string // what a like event's case and detail are that mends nothing
+	}{
+		{"policy", fields, 2, auditlog.Read, func(room string) (string, string) { return room, `{"by":"ref","touch":true}` },
+			[][2]string{{"C-1", ``}, {"C-1", `{"by":"ref"}`}, {"C-9", `{"touch":true}`}}},
+		{"case", crossed, 4, auditlog.Search, func(room string) (string, string) { return "C-99", `{"by":"number","mends":"` + room + `"}` },
+			[][2]string{{"C-1", `{"by":"number"}`}, {"C-1", `{"touch":true}`}, {"C-99", `{"mends":"C-9"}`}}},
+		{"case", beyond, 3, auditlog.Search, func(room string) (string, string) { return "C-99", `{"mends":"C-8,` + room + `"}` }, nil},
+	} {
+		w := rules.New(rules.InForce(), canary)
+		for n := range int64(50) { // each is made good
+			room := fmt.Sprint("C-", n)
+			if do(w, 100+10*n, auditlog.Deny, c.outcome, room, c.detail) {
+				t.Fatalf("%s: contained for what was made good", c.outcome)
+			}
+			in, detail := c.mends(room)
+			do(w, 101+10*n, c.action, "ok", in, detail)
+		}
+		w = rules.New(rules.InForce(), canary)
+		for n := 1; n <= c.n; n++ {
+			if n == 1 && c.outcome == "policy" { // twice in one case
+				do(w, 100, auditlog.Deny, c.outcome, "C-1", c.detail)
+			}
+			for _, other := range c.not {
+				if do(w, 101, c.action, "ok", other[0], other[1]) {
+					t.Fatalf("%s: contained for nothing", c.outcome)
+				}
+			}
+			if got := do(w, 102, auditlog.Deny, c.outcome, fmt.Sprint("C-", n), c.detail); got != (n == c.n) {
+				t.Fatalf("%s: %d denials: contained is %t", c.outcome, n, got)
+			}
+		}
+	}
+	// Whom two people released is counted anew, and can be contained again.
+	w := rules.New(rules.InForce(), canary)
+	for n := range 3 {
+		for i, contained := range []bool{false, true, false} {
+			if got := do(w, int64(200+10*n+i), auditlog.Deny, "policy", fmt.Sprint("C-", i), fields); got != contained {
+				t.Errorf("release %d, denial %d: contained is %t", n, i+1, got)
+			}
+		}
+		record(w, auditlog.Event{Action: auditlog.Grant, Outcome: "ok", Time: int64(205+10*n) * second, Detail: []byte(`{"grants":"release","target":{"kind":"staff","id":"s-1"}}`)}, true)
+	}
+	// What wasn't committed is no mending.
+	w = rules.New(rules.InForce(), canary)
+	do(w, 100, auditlog.Deny, "policy", "C-1", fields)
+	record(w, auditlog.Event{Action: auditlog.Read, Outcome: "ok", Time: 101 * second, Session: 1, Staff: "s-1", Device: "d-1", Case: "C-1", Detail: []byte(`{"touch":true}`)}, false)
+	if !do(w, 102, auditlog.Deny, "policy", "C-2", fields) {
+		t.Error("a reading that never was made something good")
+	}
+	if _, err := rules.Parse([]byte(`{"rules":[{"name":"one","says":"a test","severity":"low","actions":["read"],"mended":true,"count":1,"within":60,"per":"staff","action":"note"}]}`)); err == nil {
+		t.Error("what isn't refused is made good")
 	}
 }
 

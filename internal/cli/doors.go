@@ -36,17 +36,21 @@ func (a *app) readCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "read --ref REF --fields name,birth --purpose P --case C",
 		Short:   "Open fields of one participant",
-		Long:    "read opens fields of one participant, once that is in the audit log.\n" + askHelp + "--ref.",
+		Long:    "read opens fields of one participant, once that is in the audit log.\n" + touchHelp + askHelp + "--ref, --touch.",
 		Example: "  azekura read --ref A0000001 --fields name,birth --purpose enquiry --case C-1 --json",
 		Args:    cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := newAsker(cmd).fill("ref", &r.Ref); err != nil {
+		ask := newAsker(cmd)
+		if err := ask.fill("ref", &r.Ref); err != nil {
 			return err
 		}
 		r.Fields = strings.Split(fields, ",")
 		return a.withSession(cmd, func(ctx context.Context, c *api.Client) error {
+			if err := touchToRead(ctx, cmd, ask, c, &r); err != nil {
+				return err
+			}
 			var answer api.ReadAnswer
 			if err := c.Do(ctx, http.MethodPost, "/v1/read", r, &answer); err != nil {
 				return err
@@ -60,6 +64,35 @@ func (a *app) readCommand() *cobra.Command {
 	touchFlag(cmd, &r.Touch, "read CASE FIELD,FIELD")
 	a.tokenFlag(cmd)
 	return cmd
+}
+
+const touchHelp = `
+Fields that weren't named when the case was opened by a touch take another, for just this
+reading: at a terminal, and with --touch -, it says so and asks for the touch's code.
+`
+
+// touchToRead asks for a touch's code where one is to be asked for, or somebody is there who
+// can give it and the case was opened by a touch for other fields: the strict policies would
+// refuse, and malware alone asks for what they refuse.
+func touchToRead(ctx context.Context, cmd *cobra.Command, ask *asker, c *api.Client, r *api.ReadRequest) error {
+	fields, err := field.ParseSet(strings.Join(r.Fields, ","))
+	if err != nil || r.Touch.Touch != "-" && (r.Touch.Touch != "" || ask.prompt == nil || !undeclared(ctx, c, r.Case, fields)) {
+		return nil // and the server says what is wrong with the fields
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), touchFor, access.ReadFields(r.Case, fields))
+	r.Touch.Touch = "-"
+	return ask.fill(shownCode, &r.Touch.Touch)
+}
+
+// undeclared tells whether a case was opened by a touch, and not for all of these fields.
+// Of a case that doesn't show itself the server says why.
+func undeclared(ctx context.Context, c *api.Client, room string, fields field.Set) bool {
+	var of api.CaseAnswer
+	if !cases.IsCode(room) || c.Do(ctx, http.MethodPost, "/v1/cases/show", api.ShowCase{CaseCode: api.CaseCode{Case: room}}, &of) != nil || !of.Touched || len(of.Fields) == 0 {
+		return false
+	}
+	named, err := field.ParseSet(strings.Join(of.Fields, ","))
+	return err == nil && !named.Contains(fields)
 }
 
 func writeAnswer(w io.Writer, a *api.ReadAnswer) {
@@ -120,6 +153,12 @@ policies want it: it says what to touch your key for at /signin/session, asks fo
 the page shows, and prints the case's code.
 `
 
+// What asks for a touch's code.
+const (
+	touchFor  = "Touch your key at /signin/session, within two minutes, for\n  %s\n"
+	shownCode = "the code that it shows"
+)
+
 // openFor opens a case for a search.
 func openFor(ctx context.Context, cmd *cobra.Command, ask *asker, c *api.Client, open *api.NewCase, r *api.SearchRequest) error {
 	if r.Case != "" {
@@ -136,8 +175,8 @@ func openFor(ctx context.Context, cmd *cobra.Command, ask *asker, c *api.Client,
 			return err
 		}
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "Touch your key at /signin/session, within two minutes, for\n  %s\n", access.OpenCase(open.Kind, need, hash))
-	if err := ask.fill("the code that it shows", &open.Touch.Touch); err != nil {
+	fmt.Fprintf(cmd.ErrOrStderr(), touchFor, access.OpenCase(open.Kind, need, hash))
+	if err := ask.fill(shownCode, &open.Touch.Touch); err != nil {
 		return err
 	}
 	open.For = []string{hash}
