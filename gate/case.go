@@ -31,7 +31,7 @@ func (g *Gate) maySearch(ctx context.Context, s access.Session, r *SearchRequest
 	}
 	var refusal *cases.Refusal
 	if errors.As(err, &refusal) {
-		refusal.Again = g.slips.again(event.Staff, r, g.log.Now())
+		refusal.Again = g.slips.again(event.Staff, r.Case, g.meant(r), g.log.Now())
 	}
 	if err != nil {
 		return event, on, g.denied(ctx, event, err)

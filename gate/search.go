@@ -63,7 +63,7 @@ func (g *Gate) Search(ctx context.Context, s access.Session, r SearchRequest) ([
 	}
 	marks := []string{fmt.Sprintf(`"by":"%s"`, r.By), markIf(g.typed.near(event.Staff, form, g.log.Now()), near)}
 	if on.Bound() { // by a touch for this very search
-		marks = append(marks, g.slips.mended(event.Staff, &r, g.log.Now()))
+		marks = append(marks, g.slips.mended(event.Staff, g.meant(&r), g.log.Now()))
 	}
 	if birth != "" && len(ids) <= MaxCandidates {
 		var former bool
@@ -127,6 +127,15 @@ func (g *Gate) question(r SearchRequest) (form value.Form, birth string, err err
 		return form, "", invalid(err)
 	}
 	return form, birth, nil
+}
+
+// meant is what a search asks for, however it was typed.
+func (g *Gate) meant(r *SearchRequest) string {
+	form, birth, err := g.question(*r)
+	if err != nil { // it asks for nothing
+		return r.By.String() + "\n" + r.First + "\n" + r.Second
+	}
+	return form.Kind.String() + "\n" + form.Text + "\n" + birth
 }
 
 // born keeps whom the index found and who was born then. That somebody's birth is

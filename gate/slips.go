@@ -31,17 +31,17 @@ const (
 
 func newSlips() slips { return slips{keep[[]slip](mostTypists, slippedFor), rand.Text()} }
 
-func (s *slips) hash(r *SearchRequest) [sha256.Size]byte {
-	return sha256.Sum256([]byte(s.salt + "\n" + r.By.String() + "\n" + r.First + "\n" + r.Second))
+func (s *slips) hash(search string) [sha256.Size]byte {
+	return sha256.Sum256([]byte(s.salt + "\n" + search))
 }
 
 // again remembers a search that was refused, and tells whether it was before, in the same
 // case, and not made good.
-func (s *slips) again(staff string, r *SearchRequest, now time.Time) (is bool) {
-	what := s.hash(r)
+func (s *slips) again(staff, room, search string, now time.Time) (is bool) {
+	one := slip{s.hash(search), room}
 	s.by.with(staff, now, func(list *[]slip) {
-		if is = slices.Contains(*list, slip{what, r.Case}); !is {
-			*list = append(*list, slip{what, r.Case})
+		if is = slices.Contains(*list, one); !is {
+			*list = append(*list, one)
 			*list = (*list)[max(0, len(*list)-mostSlips):]
 		}
 	})
@@ -49,9 +49,9 @@ func (s *slips) again(staff string, r *SearchRequest, now time.Time) (is bool) {
 }
 
 // mended is the mark of a search that was refused before, in the cases which it names.
-func (s *slips) mended(staff string, r *SearchRequest, now time.Time) string {
+func (s *slips) mended(staff, search string, now time.Time) string {
 	var rooms []string
-	what := s.hash(r)
+	what := s.hash(search)
 	s.by.see(staff, now, func(list *[]slip) {
 		*list = slices.DeleteFunc(*list, func(one slip) bool {
 			if one.what == what {

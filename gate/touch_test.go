@@ -162,11 +162,12 @@ func TestSlips(t *testing.T) {
 			}
 			return gate.Why{Purpose: "enquiry", Case: info.Code}
 		}
-		// search gives the detail of the event of a search for somebody.
-		search := func(why gate.Why, n int) string {
+		typed := strings.NewReplacer("1", "１", "2", "２", "3", "３")
+		// searchFor gives the detail of the event of a search for somebody.
+		searchFor := func(why gate.Why, n int, how *strings.Replacer) string {
 			t.Helper()
 			from := r.size()
-			_, err := r.Gate.Search(ctx, s, gate.SearchRequest{Why: why, By: value.KindNumber, First: r.people[n].Number, Second: r.people[n].Birth, Salt: salt})
+			_, err := r.Gate.Search(ctx, s, gate.SearchRequest{Why: why, By: value.KindNumber, First: how.Replace(r.people[n].Number), Second: r.people[n].Birth, Salt: salt})
 			if err != nil && !errors.Is(err, gate.ErrDenied) {
 				t.Fatal(err)
 			}
@@ -177,6 +178,7 @@ func TestSlips(t *testing.T) {
 			}
 			return ""
 		}
+		search := func(why gate.Why, n int) string { return searchFor(why, n, strings.NewReplacer()) }
 		is := func(detail, mark string) bool { return strings.Contains(detail, mark) }
 		last := open(0)
 		search(last, 0)
@@ -185,7 +187,7 @@ func TestSlips(t *testing.T) {
 			if detail := search(last, n); !is(detail, `"crossed":true,"beyond":true`) {
 				t.Fatalf("somebody else in the last caller's case: %s", detail)
 			}
-			if detail := search(last, n); is(detail, `"crossed":true`) || !is(detail, `"case":"participant"`) {
+			if detail := searchFor(last, n, typed); is(detail, `"crossed":true`) || !is(detail, `"case":"participant"`) {
 				t.Fatalf("again: %s", detail)
 			}
 			next := open(n)
