@@ -16,7 +16,7 @@ type target struct {
 func (t target) none() bool { return t == target{} }
 
 func (t target) reached(got float64) bool {
-	return got >= t.Least && (t.Most == 0 || got <= t.Most)
+	return (t.Least == 0 || got >= t.Least) && (t.Most == 0 || got <= t.Most)
 }
 
 func (t target) String() string {

@@ -67,6 +67,7 @@ func TestVerdicts(t *testing.T) {
 		{figure{Got: 4, Target: target{Least: 5}}, true, "no"},
 		{figure{Got: 4, Target: target{Most: 5}}, true, "yes"},
 		{figure{Got: 6, Target: target{Most: 5}}, true, "no"},
+		{figure{Got: -1, Target: target{Most: 5}}, true, "yes"},
 		{figure{Got: 5, Target: target{Least: 5}}, false, "at full scale only"},
 		{figure{Got: 5, Target: target{Least: 5}, AnySize: true}, false, "yes"},
 		{figure{Got: 5, Ratio: 2, Target: target{Least: 5}, RatioTarget: target{Least: 2}}, true, "yes"},
