@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"azekura/api"
 	"azekura/internal/installation"
 	"azekura/leakscan"
+	"azekura/leakscan/apart"
 	"azekura/leakscan/scan"
 
 	"github.com/spf13/cobra"
@@ -91,6 +92,7 @@ func (a *app) leakScanCommand() *cobra.Command {
 		Long: `scan reads files and folders and looks for the people of an index in them. It needs
 the index and the case's key, which it asks the installation for against an event;
 it sees pseudonyms only. PDFs are read with Debian's pdftotext, where it is installed.
+The files are read in a process of its own, which opens nothing else and no socket.
 
 With -o it writes findings.ndjson (one line a participant and field set),
 ledger.ndjson (what became of every range of every file) and summary.json into a
@@ -114,37 +116,35 @@ else shares, and a third field; C likely; D a number alone; ambiguous; conflict.
 		if o.Passwords, err = readPasswords(passwords); err != nil {
 			return err
 		}
-		x, err := a.openIndex(cmd, index)
+		key, err := a.leakKey(cmd, index)
 		if err != nil {
 			return err
 		}
-		if out != "" {
-			if err := os.MkdirAll(out, 0o700); err != nil {
-				return errors.Join(err, x.Close())
+		dir := out
+		if dir == "" {
+			if dir, err = os.MkdirTemp("", "azekura-found-"); err != nil {
+				return fmt.Errorf("make room for the findings: %w", err)
 			}
-			o.Journal = filepath.Join(out, scan.JournalFile)
+			defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		} else if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
 		}
-		bar, turn := newProgress(cmd.ErrOrStderr(), "scanning"), sync.Mutex{}
-		o.Paths = args
-		o.Progress = func(done, total int64) {
-			if turn.TryLock() { // several workers call
-				bar.at(done, total, "")
-				turn.Unlock()
-			}
-		}
-		use := func(r *scan.Result) error {
-			bar.end()
-			return report(cmd, r, out, *asJSON)
-		}
-		if jobs != "" {
-			err = spreadScan(cmd, jobs, x, o, use)
+		bar := newProgress(cmd.ErrOrStderr(), "scanning")
+		if o.Paths = args; jobs == "" {
+			_, err = apart.Run(cmd.Context(), installation.ScanProgram(),
+				apart.Order{Index: index, Key: key, Paths: o.Paths, Folder: dir, Passwords: o.Passwords, Workers: o.Workers},
+				func(done, total int64) { bar.at(done, total, "") })
 		} else {
-			var r *scan.Result
-			if r, err = scan.Run(cmd.Context(), x, o); err == nil {
-				err = use(r)
-			}
+			o.Progress = func(done, total int64) { bar.at(done, total, "") }
+			err = withWorker(index, key, o.Paths, func(x *leakscan.Index, do scan.Doer) error {
+				return spreadScan(cmd, jobs, x, o, do, func(r *scan.Result) error { return r.WriteFolder(dir) })
+			})
 		}
-		return errors.Join(err, x.Close())
+		bar.end()
+		if err != nil {
+			return err
+		}
+		return report(cmd, dir, *asJSON)
 	}
 	return cmd
 }
@@ -171,8 +171,8 @@ func readPasswords(path string) (list []string, err error) {
 	return list, nil
 }
 
-// openIndex opens an index with its case's key, which it asks for.
-func (a *app) openIndex(cmd *cobra.Command, path string) (*leakscan.Index, error) {
+// leakKey asks for the key of the case that an index is of.
+func (a *app) leakKey(cmd *cobra.Command, path string) ([]byte, error) {
 	name, err := leakscan.CaseOf(path)
 	if err != nil {
 		return nil, err
@@ -181,26 +181,43 @@ func (a *app) openIndex(cmd *cobra.Command, path string) (*leakscan.Index, error
 	err = a.with(cmd, func(ctx context.Context, c *api.Client) error {
 		return c.Do(ctx, http.MethodPost, "/operator/leak/key", api.LeakCase{Case: name}, &key)
 	})
-	if err != nil {
-		return nil, err
-	}
-	keys, err := leakscan.NewKeys(key.Key)
-	if err != nil {
-		return nil, err
-	}
-	return leakscan.Open(path, keys)
+	return key.Key, err
 }
 
-func report(cmd *cobra.Command, r *scan.Result, out string, asJSON bool) error {
-	if out != "" {
-		if err := r.WriteFolder(out); err != nil {
-			return err
-		}
+// withWorker opens an index, and has a process of its own read files with it: those
+// under the paths, or any if there are none.
+func withWorker(index string, key []byte, paths []string, do func(*leakscan.Index, scan.Doer) error) error {
+	keys, err := leakscan.NewKeys(key)
+	if err != nil {
+		return err
 	}
+	x, err := leakscan.Open(index, keys)
+	if err != nil {
+		return err
+	}
+	w := apart.Worker{Program: installation.ScanProgram(), Order: apart.Order{Index: index, Key: key, Paths: paths}}
+	return errors.Join(do(x, w.Do), w.Close(), x.Close())
+}
+
+// report prints what a scan wrote into a folder.
+func report(cmd *cobra.Command, dir string, asJSON bool) error {
 	if asJSON {
-		return r.WriteFindings(cmd.OutOrStdout())
+		file, err := os.Open(filepath.Join(dir, scan.FindingsFile))
+		if err != nil {
+			return fmt.Errorf("read the findings: %w", err)
+		}
+		_, err = io.Copy(cmd.OutOrStdout(), file)
+		return errors.Join(err, file.Close())
 	}
-	return print(cmd, false, nil, func(w io.Writer) { summarise(w, &r.Summary) })
+	raw, err := os.ReadFile(filepath.Join(dir, scan.SummaryFile))
+	if err != nil {
+		return fmt.Errorf("read what was found: %w", err)
+	}
+	var s scan.Summary
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return fmt.Errorf("read what was found: %w", err)
+	}
+	return print(cmd, false, nil, func(w io.Writer) { summarise(w, &s) })
 }
 
 func writeFile(path string, write func(io.Writer) error) error {

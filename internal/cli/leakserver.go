@@ -17,9 +17,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// leakApartCommand is the scan's own process; the server begins it.
+// leakApartCommand is the process of its own in which scans read files.
 func leakApartCommand() *cobra.Command {
-	return &cobra.Command{Use: "apart", Short: "Scan for the server, which says what through a pipe", Hidden: true, Args: cobra.NoArgs,
+	return &cobra.Command{Use: "apart", Short: "Scan for another process, which says what through a pipe", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return apart.Main(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		}}

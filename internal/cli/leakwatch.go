@@ -13,6 +13,7 @@ import (
 	"azekura/api"
 	"azekura/internal/installation"
 	"azekura/leakscan"
+	"azekura/leakscan/scan"
 	"azekura/leakscan/sweep"
 
 	"github.com/spf13/cobra"
@@ -54,22 +55,24 @@ A file is a stray copy from ten people at the grades A to C on: see --least.`,
 		if o.Passwords, err = readPasswords(passwords); err != nil {
 			return err
 		}
-		x, err := a.openIndex(cmd, index)
+		key, err := a.leakKey(cmd, index)
 		if err != nil {
 			return err
 		}
 		o.Paths = args
-		for err == nil {
-			if err = a.sweepOnce(cmd, x, o, report, *asJSON); err != nil || once {
-				break
+		return withWorker(index, key, args, func(x *leakscan.Index, do scan.Doer) error {
+			o.Do = do
+			for {
+				if err := a.sweepOnce(cmd, x, o, report, *asJSON); err != nil || once {
+					return err
+				}
+				select {
+				case <-time.After(every):
+				case <-cmd.Context().Done():
+					return cmd.Context().Err()
+				}
 			}
-			select {
-			case <-time.After(every):
-			case <-cmd.Context().Done():
-				err = cmd.Context().Err()
-			}
-		}
-		return errors.Join(err, x.Close())
+		})
 	}
 	return cmd
 }

@@ -17,27 +17,31 @@ func (a *app) leakWorkCommand() *cobra.Command {
 	var index, url string
 	var o spread.Options
 	cmd := &cobra.Command{
-		Use:   "work --jobs DB --index FILE",
+		Use:   "work [PATH...] --jobs DB --index FILE",
 		Short: "Do shares of scans that others began with --jobs, until interrupted",
 		Long: `work takes shares of a scan out of a database that azekura leak scan --jobs fills:
 a PostgreSQL database of its own, or on one machine an SQLite file, and never the
 installation's. Begin it as often as there are machines; each must see the files under
-the same paths, and have the index. Kill it when you like: its share is done by another.`,
-		Args: cobra.NoArgs,
+the same paths, and have the index. Kill it when you like: its share is done by another.
+
+Files are read in a process of its own, which opens no socket and writes nothing but
+temporary files. Say where the scan's files lie, and it can read nothing else.`,
 	}
 	cmd.Flags().StringVar(&index, "index", "", "the index's file")
 	jobsFlag(cmd, &url)
 	cmd.Flags().IntVar(&o.Workers, "workers", 0, "how many blocks are scanned at once; one a processor otherwise")
 	_ = cmd.MarkFlagRequired("index") // the flags exist
 	_ = cmd.MarkFlagRequired("jobs")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		x, err := a.openIndex(cmd, index)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		key, err := a.leakKey(cmd, index)
 		if err != nil {
 			return err
 		}
 		o.Tell = func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), err) }
-		err = withJobs(cmd.Context(), url, func(d db.DB) error { return spread.Work(cmd.Context(), d, x, o) })
-		return errors.Join(err, x.Close())
+		return withWorker(index, key, args, func(x *leakscan.Index, do scan.Doer) error {
+			o.Do = do
+			return withJobs(cmd.Context(), url, func(d db.DB) error { return spread.Work(cmd.Context(), d, x, o) })
+		})
 	}
 	return cmd
 }
@@ -55,9 +59,9 @@ func withJobs(ctx context.Context, url string, f func(db.DB) error) error {
 }
 
 // spreadScan scans with whatever workers share the database.
-func spreadScan(cmd *cobra.Command, url string, x *leakscan.Index, o scan.Options, use func(*scan.Result) error) error {
+func spreadScan(cmd *cobra.Command, url string, x *leakscan.Index, o scan.Options, do scan.Doer, use func(*scan.Result) error) error {
 	tell := func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), err) }
 	return withJobs(cmd.Context(), url, func(d db.DB) error {
-		return spread.Run(cmd.Context(), d, x, o, spread.Options{Tell: tell}, use)
+		return spread.Run(cmd.Context(), d, x, o, spread.Options{Do: do, Tell: tell}, use)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -11,21 +12,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"azekura/leakscan"
 	"azekura/leakscan/leaktest"
 	"azekura/leakscan/scan"
 	"azekura/population"
 
 	"github.com/google/go-cmp/cmp"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "scan":
 		if Main(context.Background(), os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+	case len(os.Args) == 3 && os.Args[1] == "lie":
+		if lie(os.Args[2]) != nil {
 			os.Exit(1)
 		}
 	case len(os.Args) > 2 && os.Args[1] == "pry":
@@ -112,7 +121,7 @@ func TestScansApart(t *testing.T) {
 var tries = []struct {
 	name string
 	do   func(outside, address string) error
-	// needs is what refuses it: landlock, network, or nothing.
+	// needs is what refuses it: landlock, network, seccomp, or nothing.
 	needs string
 }{
 	{"read what is to be scanned", func(string, string) error { return open(prying.Paths[0]+"/list.zip", os.O_RDONLY) }, ""},
@@ -140,6 +149,14 @@ var tries = []struct {
 		return call(&d, "tcp", address)
 	}, "network"},
 	{"call by UDP", func(_, address string) error { return call(&net.Dialer{}, "udp", address) }, "network"},
+	{"call by a socket with a path", func(outside, _ string) error { return call(&net.Dialer{}, "unix", outside+".sock") }, "seccomp"},
+	{"call by a socket with a name", func(outside, _ string) error { return call(&net.Dialer{}, "unix", "@"+outside) }, "seccomp"},
+	{"make a socket by amd64's other calls", func(string, string) error {
+		_, _, err := unix.RawSyscall(x32|unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		return err
+	}, "seccomp"},
+	{"look into another process", func(string, string) error { return unix.PtraceAttach(os.Getppid()) }, "seccomp"},
+	{"begin in a namespace of its own", func(string, string) error { return unix.Unshare(unix.CLONE_NEWUSER) }, "seccomp"},
 }
 
 func call(d *net.Dialer, network, address string) error {
@@ -205,6 +222,13 @@ func TestConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	for _, name := range []string{outside + ".sock", "@" + outside} { // as the operator's
+		l, err := net.Listen("unix", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+	}
 	order, err := json.Marshal(o)
 	if err != nil {
 		t.Fatal(err)
@@ -230,6 +254,127 @@ func TestConfined(t *testing.T) {
 		}
 		if said[try.name] != want {
 			t.Errorf("%s: %q, not %s; %s", try.name, said[try.name], want, said["confine"])
+		}
+	}
+}
+
+// TestPieces: pieces that the other process does, cut ones and files whose names are
+// of no charset among them, make the result of a scan in this one; it may be killed
+// between two of them, and it is gone when it isn't needed.
+func TestPieces(t *testing.T) {
+	o := room(t)
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	long := bytes.Repeat([]byte("0123456789,nobody,1950-04-12\n"), 200_000)
+	if err := os.WriteFile(filepath.Join(o.Paths[0], "\x96\xbc\x95\xeb.csv"), long, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x := leaktest.Open(t, o.Index, o.Key)
+	here, err := scan.Run(t.Context(), x, scan.Options{Paths: o.Paths})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := scan.List(t.Context(), o.Paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &Worker{Program: []string{os.Args[0], "scan"}, Order: Order{Index: o.Index, Key: bytes.Clone(o.Key), Paths: o.Paths}}
+	do := func(pieces []scan.Piece) []scan.Came {
+		t.Helper()
+		came, err := w.Do(t.Context(), scan.Options{Stretch: 1}, pieces)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return came
+	}
+	whole := do(files)
+	if err := w.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Do(t.Context(), scan.Options{}, files); !errors.Is(err, ErrFailed) {
+		t.Errorf("of a killed process: %v", err)
+	}
+	stretches := 0
+	there, err := scan.Join(x, len(files), func(file, stretch int) ([]byte, error) {
+		if stretch < 0 {
+			return whole[file].Result, nil
+		}
+		stretches++
+		return do(whole[file].More[stretch : stretch+1])[0].Result, nil
+	})
+	if err != nil || stretches < 3 {
+		t.Fatalf("%d stretches, %v", stretches, err)
+	}
+	var one, other bytes.Buffer
+	if err := errors.Join(here.WriteFindings(&one), here.WriteLedger(&one), there.WriteFindings(&other), there.WriteLedger(&other)); err != nil {
+		t.Fatal(err)
+	}
+	if one.Len() == 0 || one.String() != other.String() {
+		t.Error("the other process says something else")
+	}
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.Do(cut, scan.Options{}, files); !errors.Is(err, context.Canceled) {
+		t.Errorf("told to stop: %v", err)
+	}
+	do(files[:1])
+	if err := os.Chtimes(files[0].Path, time.Time{}, time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	of := files[0]
+	of.Stretch = &scan.Stretch{Blocks: []scan.Block{{From: 0, To: 1}}}
+	if _, err := w.Do(t.Context(), scan.Options{}, []scan.Piece{of}); !errors.Is(err, scan.ErrChanged) {
+		t.Errorf("of a file that was changed: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	w = &Worker{Program: []string{os.Args[0], "scan"}, Order: Order{Index: o.Index, Key: make([]byte, len(o.Key)), Paths: o.Paths}}
+	if _, err := w.Do(t.Context(), scan.Options{}, files); err == nil || !strings.Contains(err.Error(), leakscan.ErrIndex.Error()) {
+		t.Errorf("under another key: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lies are what a process may say that was taken over.
+var lies = map[string]answer{
+	"nothing":                    {},
+	"too much":                   {Came: make([]scan.Came, 3)},
+	"another file's stretch":     {Came: []scan.Came{{More: []scan.Piece{{Path: "/etc/shadow", Stretch: &scan.Stretch{Blocks: make([]scan.Block, 1)}}}}, {}}},
+	"a whole file for a stretch": {Came: []scan.Came{{More: []scan.Piece{{Path: "/etc/shadow"}}}, {}}},
+	"a stretch of no blocks":     {Came: []scan.Came{{More: []scan.Piece{{Stretch: &scan.Stretch{}}}}, {}}},
+}
+
+// lie is such a process.
+func lie(what string) error {
+	d := gob.NewDecoder(os.Stdin)
+	var o Order
+	var r request
+	if err := errors.Join(d.Decode(&o), d.Decode(&r)); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(lies[what])
+}
+
+// TestLies: what the other process says makes nobody read another file.
+func TestLies(t *testing.T) {
+	asked := []scan.Piece{{Path: "a"}, {Path: "b"}}
+	for what := range lies {
+		w := &Worker{Program: []string{os.Args[0], "lie", what}}
+		came, err := w.Do(t.Context(), scan.Options{}, asked)
+		if what == "another file's stretch" && err == nil && came[0].More[0].Path == "a" {
+			err = ErrFailed
+		}
+		if !errors.Is(err, ErrFailed) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

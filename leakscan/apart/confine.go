@@ -20,6 +20,9 @@ func (o *Order) confine() error {
 		landlock.RWDirs(os.TempDir()),
 	}
 	read := append([]string{o.Index}, o.Paths...)
+	if o.Pieces && len(o.Paths) == 0 {
+		read = append(read, "/")
+	}
 	if o.Show != nil {
 		read = append(read, o.Show.File)
 	}
@@ -36,7 +39,10 @@ func (o *Order) confine() error {
 	if o.Folder != "" {
 		rules = append(rules, landlock.RWDirs(o.Folder))
 	}
-	return landlock.V11.BestEffort().Restrict(rules...)
+	if err := landlock.V11.BestEffort().Restrict(rules...); err != nil {
+		return err
+	}
+	return refuseCalls()
 }
 
 // start begins a program in a network of its own, or where that is refused in ours. in

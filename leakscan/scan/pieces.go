@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"time"
 
 	"azekura/leakscan"
@@ -56,37 +55,6 @@ func List(ctx context.Context, paths []string) ([]Piece, error) {
 	return pieces, err
 }
 
-// Hand does pieces, one at a time.
-type Hand struct {
-	r *runner
-	w *work
-}
-
-// NewHand opens one. Options' paths, journal and progress aren't looked at.
-func NewHand(index *leakscan.Index, o Options) (*Hand, error) {
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
-	if o.Limits == (Limits{}) {
-		o.Limits = DefaultLimits
-	}
-	if o.Stretch <= 0 {
-		o.Stretch = stretchBlocks
-	}
-	r := &runner{index: index, o: o, journal: &journal{}, pool: make(chan *matcher, o.Workers)}
-	for range o.Workers {
-		r.pool <- newMatcher(index)
-	}
-	var err error
-	if r.temp, err = os.MkdirTemp("", "azekura-scan-"); err != nil {
-		return nil, fmt.Errorf("make a folder for unpacking: %w", err)
-	}
-	return &Hand{r: r}, nil
-}
-
-// Close removes what was unpacked.
-func (h *Hand) Close() error { return os.RemoveAll(h.r.temp) }
-
 // share is what came of a piece.
 type share struct {
 	Done    done
@@ -103,44 +71,76 @@ type stretchDone struct {
 	Ledger  []Entry // of lines that couldn't be decoded
 }
 
-// Do does a piece. A large text isn't scanned but cut: what it returns then are the
-// stretches, for anyone to do.
-func (h *Hand) Do(ctx context.Context, p Piece) (result []byte, more []Piece, err error) {
-	h.w = &work{ctx: ctx, index: h.r.index, pool: h.r.pool, limits: h.r.o.Limits, temp: h.r.temp, workers: h.r.o.Workers, passwords: h.r.o.Passwords,
-		read: func(int64) {}}
+// Came is what came of a piece.
+type Came struct {
+	Result []byte `json:"result"` // for Join
+	// More are the stretches of a large text, which wasn't scanned but cut: for anyone
+	// to do.
+	More []Piece `json:"more,omitempty"`
+}
+
+// Doer does pieces: as Do does, or by another process.
+type Doer func(ctx context.Context, o Options, pieces []Piece) ([]Came, error)
+
+// By is Do with an index.
+func By(index *leakscan.Index) Doer {
+	return func(ctx context.Context, o Options, pieces []Piece) ([]Came, error) { return Do(ctx, index, o, pieces) }
+}
+
+// Uncut is a stretch that no file is longer than.
+const Uncut = 1 << 31
+
+// Do does pieces. Options' paths and journal aren't looked at.
+func Do(ctx context.Context, index *leakscan.Index, o Options, pieces []Piece) ([]Came, error) {
+	r, err := newRunner(index, o)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(r.temp)
+	came := make([]Came, len(pieces))
+	err = r.each(ctx, len(pieces), func(w *work, i int) (err error) {
+		came[i], err = r.piece(w, pieces[i])
+		return err
+	})
+	return came, err
+}
+
+func (r *runner) piece(w *work, p Piece) (came Came, err error) {
 	var s share
 	if p.Stretch != nil {
-		err = h.stretch(p, &s.Stretch)
-	} else if more, err = h.file(p, &s.Done); err == nil {
-		s.Cut = len(more)
+		err = r.stretch(w, p, &s.Stretch)
+	} else if came.More, err = r.whole(w, p, &s.Done); err == nil {
+		s.Cut = len(came.More)
 	}
 	if err != nil {
-		return nil, nil, err
+		return came, err
 	}
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(s); err != nil {
-		return nil, nil, fmt.Errorf("write what came of a piece: %w", err)
+		return came, fmt.Errorf("write what came of a piece: %w", err)
 	}
-	return b.Bytes(), more, nil
+	came.Result = b.Bytes()
+	return came, nil
 }
 
-func (h *Hand) file(p Piece, to *done) ([]Piece, error) {
+// whole scans a file, or cuts it.
+func (r *runner) whole(w *work, p Piece, to *done) ([]Piece, error) {
 	f := file{p.Path, p.Size, p.Modified, p.Why}
-	if f.why == "" && f.size > 2*int64(h.r.o.Stretch)*blockSize {
-		more, again, err := h.cut(f, to)
+	if f.why == "" && f.size > 2*int64(r.o.Stretch)*blockSize {
+		more, again, err := r.cut(w, f, to)
 		if err != nil || !again {
 			return more, err
 		}
 	}
-	return nil, h.r.one(h.w, f, to)
+	return nil, r.one(w, f, to)
 }
 
 // cut reads a large file to its end, for its sum and for the ends of its blocks, as
 // the scan itself finds them. Where the file isn't a text in which blocks stand by
 // themselves it is scanned by this; a text that is out of the ordinary is to be
 // scanned again, by itself.
-func (h *Hand) cut(f file, to *done) (more []Piece, again bool, err error) {
-	w, fits := h.w, true
+func (r *runner) cut(w *work, f file, to *done) (more []Piece, again bool, err error) {
+	fits := true
 	var s Stretch
 	w.cut = func(t *texting, at, size int64) {
 		shape := Stretch{Layout: uint8(t.shape.layout), Comma: t.shape.comma, Quotes: t.shape.quotes}
@@ -156,26 +156,25 @@ func (h *Hand) cut(f file, to *done) (more []Piece, again bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	*to = done{Index: h.r.index.Sum(), Path: f.path, Size: f.size, Modified: f.modified}
+	*to = done{Index: r.index.Sum(), Path: f.path, Size: f.size, Modified: f.modified}
 	if len(s.Blocks) == 0 {
-		h.r.keep(w, to)
+		r.keep(w, to)
 		return nil, false, nil
 	}
 	if !fits || len(w.ledger) != 1 || w.ledger[0].State != Parsed || w.ledger[0].To != f.size || len(w.parts) != 0 {
 		return nil, true, nil
 	}
 	to.Ledger = w.ledger
-	for from := 0; from < len(s.Blocks); from += h.r.o.Stretch {
+	for from := 0; from < len(s.Blocks); from += r.o.Stretch {
 		one := s
-		one.Blocks = s.Blocks[from:min(from+h.r.o.Stretch, len(s.Blocks))]
+		one.Blocks = s.Blocks[from:min(from+r.o.Stretch, len(s.Blocks))]
 		more = append(more, Piece{Path: f.path, Size: f.size, Modified: f.modified, Stretch: &one})
 	}
 	return more, false, nil
 }
 
 // stretch scans one.
-func (h *Hand) stretch(p Piece, to *stretchDone) error {
-	w := h.w
+func (r *runner) stretch(w *work, p Piece, to *stretchDone) error {
 	file, err := os.Open(p.Path)
 	if err != nil {
 		return fmt.Errorf("%w: it can't be opened any more", ErrChanged)
@@ -281,7 +280,7 @@ func (d *done) complete(index *leakscan.Index, stretches int, load func(n int) (
 		}
 		d.Ledger[0].Records += s.Rows
 		bad += s.Bad
-		d.Ledger = append(d.Ledger, s.Ledger[:min(len(s.Ledger), mostRanges+1-len(d.Ledger))]...)
+		d.Ledger = append(d.Ledger, s.Ledger[:max(0, min(len(s.Ledger), mostRanges+1-len(d.Ledger)))]...)
 	}
 	if e = &d.Ledger[0]; bad > 0 {
 		e.State, e.Reason = Partial, errLines

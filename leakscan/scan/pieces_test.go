@@ -61,22 +61,20 @@ func inPieces(t testing.TB, x *leakscan.Index, dir string, stretch int) (r *scan
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := scan.NewHand(x, scan.Options{Workers: 2, Stretch: stretch})
+	o := scan.Options{Workers: 2, Stretch: stretch}
+	whole, err := scan.Do(t.Context(), x, o, files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.Close()
 	done := map[[2]int][]byte{}
-	for n, f := range files {
-		raw, more, err := h.Do(t.Context(), f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		done[[2]int{n, -1}] = raw
-		for k := len(more) - 1; k >= 0; k-- {
-			if done[[2]int{n, k}], _, err = h.Do(t.Context(), more[k]); err != nil {
+	for n, of := range whole {
+		done[[2]int{n, -1}] = of.Result
+		for k := len(of.More) - 1; k >= 0; k-- {
+			part, err := scan.Do(t.Context(), x, o, of.More[k:k+1])
+			if err != nil {
 				t.Fatal(err)
 			}
+			done[[2]int{n, k}] = part[0].Result
 			stretches++
 		}
 	}
@@ -114,23 +112,22 @@ func TestChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := scan.NewHand(x, scan.Options{Stretch: 1})
-	if err != nil {
-		t.Fatal(err)
+	do := func(p scan.Piece) ([]scan.Piece, error) {
+		came, err := scan.Do(t.Context(), x, scan.Options{Stretch: 1}, []scan.Piece{p})
+		return came[0].More, err
 	}
-	defer h.Close()
-	_, more, err := h.Do(t.Context(), files[0])
+	more, err := do(files[0])
 	if err != nil || len(more) < 2 {
 		t.Fatalf("%d stretches: %v", len(more), err)
 	}
 	if err := os.Chtimes(path, time.Time{}, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := h.Do(t.Context(), more[1]); !errors.Is(err, scan.ErrChanged) {
+	if _, err := do(more[1]); !errors.Is(err, scan.ErrChanged) {
 		t.Errorf("another time: %v", err)
 	}
 	more[1].Path = filepath.Join(dir, "gone")
-	if _, _, err := h.Do(t.Context(), more[1]); !errors.Is(err, scan.ErrChanged) {
+	if _, err := do(more[1]); !errors.Is(err, scan.ErrChanged) {
 		t.Errorf("gone: %v", err)
 	}
 }

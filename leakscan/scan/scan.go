@@ -81,15 +81,6 @@ type donePart struct {
 
 // Run scans, and returns what was found.
 func Run(ctx context.Context, index *leakscan.Index, o Options) (*Result, error) {
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
-	if o.Limits == (Limits{}) {
-		o.Limits = DefaultLimits
-	}
-	if o.Progress == nil {
-		o.Progress = func(int64, int64) {}
-	}
 	files, err := walk(ctx, o.Paths)
 	if err != nil {
 		return nil, err
@@ -99,16 +90,17 @@ func Run(ctx context.Context, index *leakscan.Index, o Options) (*Result, error)
 		return nil, err
 	}
 	defer j.close()
-	r := &runner{index: index, o: o, journal: j, pool: make(chan *matcher, o.Workers)}
-	for range o.Workers {
-		r.pool <- newMatcher(index)
-	}
-	if r.temp, err = os.MkdirTemp("", "azekura-scan-"); err != nil {
-		return nil, fmt.Errorf("make a folder for unpacking: %w", err)
+	r, err := newRunner(index, o)
+	if err != nil {
+		return nil, err
 	}
 	defer os.RemoveAll(r.temp)
-	results, err := r.all(ctx, files)
-	if err != nil {
+	r.journal = j
+	results := make([]done, len(files))
+	for _, f := range files {
+		r.total += f.size
+	}
+	if err := r.each(ctx, len(files), func(w *work, i int) error { return r.one(w, files[i], &results[i]) }); err != nil {
 		return nil, err
 	}
 	return gather(index, results)
@@ -175,22 +167,50 @@ type runner struct {
 	total   int64
 }
 
-func (r *runner) all(ctx context.Context, files []file) ([]done, error) {
+// newRunner makes one, without a journal, and the folder that it unpacks in, which is
+// the caller's to remove.
+func newRunner(index *leakscan.Index, o Options) (*runner, error) {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Limits == (Limits{}) {
+		o.Limits = DefaultLimits
+	}
+	if o.Stretch <= 0 {
+		o.Stretch = stretchBlocks
+	}
+	if o.Progress == nil {
+		o.Progress = func(int64, int64) {}
+	}
+	r := &runner{index: index, o: o, journal: &journal{}, pool: make(chan *matcher, o.Workers)}
+	for range o.Workers {
+		r.pool <- newMatcher(index)
+	}
+	var err error
+	if r.temp, err = os.MkdirTemp("", "azekura-scan-"); err != nil {
+		return nil, fmt.Errorf("make a folder for unpacking: %w", err)
+	}
+	return r, nil
+}
+
+// work is what one goroutine scans with.
+func (r *runner) work(ctx context.Context) *work {
+	return &work{ctx: ctx, index: r.index, pool: r.pool, limits: r.o.Limits, temp: r.temp, workers: r.o.Workers, passwords: r.o.Passwords,
+		read: func(n int64) { r.o.Progress(r.read.Add(n), r.total) }}
+}
+
+// each calls do with 0 to n-1, by as many goroutines as there are workers.
+func (r *runner) each(ctx context.Context, n int, do func(w *work, i int) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := make([]done, len(files))
-	for _, f := range files {
-		r.total += f.size
-	}
 	next := make(chan int)
 	errs := make(chan error, r.o.Workers)
 	var workers sync.WaitGroup
 	for range r.o.Workers {
 		workers.Go(func() {
-			w := &work{ctx: ctx, index: r.index, pool: r.pool, limits: r.o.Limits, temp: r.temp, workers: r.o.Workers, passwords: r.o.Passwords,
-				read: func(n int64) { r.o.Progress(r.read.Add(n), r.total) }}
+			w := r.work(ctx)
 			for i := range next {
-				if err := r.one(w, files[i], &results[i]); err != nil {
+				if err := do(w, i); err != nil {
 					errs <- err
 					cancel()
 					return
@@ -199,7 +219,7 @@ func (r *runner) all(ctx context.Context, files []file) ([]done, error) {
 		})
 	}
 feed:
-	for i := range files {
+	for i := range n {
 		select {
 		case next <- i:
 		case <-ctx.Done():
@@ -210,9 +230,9 @@ feed:
 	workers.Wait()
 	select {
 	case err := <-errs:
-		return nil, err
+		return err
 	default:
-		return results, ctx.Err()
+		return ctx.Err()
 	}
 }
 

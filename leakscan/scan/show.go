@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -32,11 +33,11 @@ const mostShown = 4096
 // it before.
 func Show(ctx context.Context, index *leakscan.Index, o Options, at Place) (string, error) {
 	o.Workers = 1 // so that records come in their order
-	h, err := NewHand(index, o)
+	r, err := newRunner(index, o)
 	if err != nil {
 		return "", err
 	}
-	defer h.Close()
+	defer os.RemoveAll(r.temp)
 	pieces, err := List(ctx, []string{at.File})
 	if err != nil || len(pieces) != 1 {
 		return "", errors.Join(err, ErrNoPlace)
@@ -49,10 +50,10 @@ func Show(ctx context.Context, index *leakscan.Index, o Options, at Place) (stri
 			}
 		}
 	}
-	m := <-h.r.pool
+	m := <-r.pool
 	take(m)
-	h.r.pool <- m
-	w := &work{ctx: ctx, index: index, pool: h.r.pool, limits: h.r.o.Limits, temp: h.r.temp, workers: 1, passwords: o.Passwords, read: func(int64) {}}
+	r.pool <- m
+	w := r.work(ctx)
 	take(w.matcher(1))
 	p := pieces[0]
 	if err := w.file(file{p.Path, p.Size, p.Modified, p.Why}); err != nil {

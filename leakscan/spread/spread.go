@@ -39,7 +39,9 @@ var Migrations = []db.Migration{{Name: "leakscan/spread/1-shares", SQL: schema}}
 
 // Options say how a worker works.
 type Options struct {
-	Workers int // blocks that are scanned at once; 0: one a processor
+	Workers int // files and blocks that are scanned at once; 0: one a processor
+	// Do does the shares' pieces; nil: this process.
+	Do scan.Doer
 	// Tell hears of troubles that are tried again.
 	Tell func(error)
 	// Beat is how often a worker says that it is at a share; Dead is how long it
@@ -83,6 +85,9 @@ type crew struct {
 // open prepares the tables and takes part in the work.
 func open(ctx context.Context, d db.DB, index *leakscan.Index, o Options) (*crew, error) {
 	o.fill()
+	if o.Do == nil {
+		o.Do = scan.By(index)
+	}
 	c := &crew{db: d, index: index, o: o}
 	err := c.prepare(ctx)
 	if err != nil {
@@ -198,20 +203,18 @@ type outcome struct {
 }
 
 func (w *worker) do(ctx context.Context, of settings, pieces []scan.Piece) (outcome, error) {
-	h, err := scan.NewHand(w.index, scan.Options{Workers: w.o.Workers, Limits: of.Limits, Passwords: of.Passwords, Stretch: of.Stretch})
+	parts, err := w.o.Do(ctx, scan.Options{Workers: w.o.Workers, Limits: of.Limits, Passwords: of.Passwords, Stretch: of.Stretch}, pieces)
 	if err != nil {
 		return outcome{}, err
 	}
-	defer h.Close()
+	if len(parts) != len(pieces) {
+		return outcome{}, errors.New("not all pieces of a share were done")
+	}
 	var came outcome
-	for _, p := range pieces {
-		raw, more, err := h.Do(ctx, p)
-		if err != nil {
-			return outcome{}, err
-		}
-		came.Results = append(came.Results, raw)
-		came.Cuts = append(came.Cuts, len(more))
-		came.more = append(came.more, more...)
+	for _, p := range parts {
+		came.Results = append(came.Results, p.Result)
+		came.Cuts = append(came.Cuts, len(p.More))
+		came.more = append(came.more, p.More...)
 	}
 	return came, nil
 }

@@ -43,6 +43,7 @@ type Options struct {
 	Least     int
 	Workers   int
 	Passwords []string
+	Do        scan.Doer               // reads files; nil: this process
 	Progress  func(done, total int64) // files
 }
 
@@ -104,6 +105,9 @@ func Sweep(ctx context.Context, index *leakscan.Index, o Options) (*Report, erro
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
 	}
+	if o.Do == nil {
+		o.Do = scan.By(index)
+	}
 	sum := index.Sum()
 	r := &Report{path: o.State, index: fmt.Sprintf("%x", sum), least: o.Least, known: map[string]*File{}}
 	before, err := r.read()
@@ -114,7 +118,7 @@ func Sweep(ctx context.Context, index *leakscan.Index, o Options) (*Report, erro
 	if err != nil {
 		return nil, err
 	}
-	var batch []string
+	var batch []scan.Piece
 	var size int64
 	for n, p := range pieces {
 		if err := ctx.Err(); err != nil {
@@ -130,7 +134,7 @@ func Sweep(ctx context.Context, index *leakscan.Index, o Options) (*Report, erro
 			r.known[p.Path] = was
 		} else {
 			r.known[p.Path] = f
-			batch, size = append(batch, p.Path), size+p.Size
+			batch, size = append(batch, p), size+p.Size
 		}
 		if len(batch) > 0 && (len(batch) >= batchFiles || size >= batchBytes || n == len(pieces)-1) {
 			if err := r.scan(ctx, index, o, batch); err != nil {
@@ -188,27 +192,22 @@ func owner(uid uint32) string {
 }
 
 // scan reads a batch.
-func (r *Report) scan(ctx context.Context, index *leakscan.Index, o Options, batch []string) error {
-	result, err := scan.Run(ctx, index, scan.Options{Paths: batch, Workers: o.Workers, Passwords: o.Passwords})
-	if errors.Is(err, fs.ErrNotExist) { // one was deleted meanwhile: those that are there, then
-		batch = slices.DeleteFunc(batch, func(path string) bool {
-			_, err := os.Lstat(path)
-			if err != nil {
-				delete(r.known, path)
-			}
-			return err != nil
-		})
-		if len(batch) == 0 {
-			return nil
-		}
-		result, err = scan.Run(ctx, index, scan.Options{Paths: batch, Workers: o.Workers, Passwords: o.Passwords})
+func (r *Report) scan(ctx context.Context, index *leakscan.Index, o Options, batch []scan.Piece) error {
+	came, err := o.Do(ctx, scan.Options{Workers: o.Workers, Passwords: o.Passwords, Stretch: scan.Uncut}, batch)
+	if err != nil {
+		return err
 	}
+	result, err := scan.Join(index, len(came), func(file, _ int) ([]byte, error) { return came[file].Result, nil })
 	if err != nil {
 		return err
 	}
 	result.PerFile(func(found scan.FileFindings) {
 		f := r.known[found.Path]
 		if f == nil {
+			return
+		}
+		if _, err := os.Lstat(f.Path); errors.Is(err, fs.ErrNotExist) { // it was deleted meanwhile
+			delete(r.known, f.Path)
 			return
 		}
 		f.State, f.Unread, f.People, f.Told = found.State, found.Unread, map[string]int{}, false
