@@ -1,6 +1,7 @@
 package scan_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
 	"math/rand/v2"
@@ -87,6 +88,39 @@ func BenchmarkWorkers(b *testing.B) {
 			for b.Loop() {
 				run(b, x, scan.Options{Paths: []string{path}, Workers: workers})
 			}
+		})
+	}
+}
+
+// BenchmarkFiles scans many small files, of eight strangers each: loose, and in a ZIP.
+func BenchmarkFiles(b *testing.B) {
+	const each = 8
+	n := insttest.Soak(500, 5000)
+	x := indexOf(b, insttest.Soak(10_000, 1_000_000))
+	list, loose := people(strangerSeed, n*each), b.TempDir()
+	var packed bytes.Buffer
+	z := zip.NewWriter(&packed)
+	for i := range n {
+		raw, _ := leaktest.Leak(leaktest.Style{Format: "csv", Encoding: []string{"utf-8", "cp932"}[i%2]}, list[i*each:(i+1)*each], leaktest.Own(each))
+		name := strconv.Itoa(i)
+		write(b, loose, name, raw)
+		f, err := z.Create(name)
+		if err == nil {
+			_, err = f.Write(raw)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for name, path := range map[string]string{"loose": loose, "zip": write(b, b.TempDir(), "zip", packed.Bytes())} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				run(b, x, scan.Options{Paths: []string{path}, Workers: 1})
+			}
+			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "files/s")
 		})
 	}
 }

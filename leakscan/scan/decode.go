@@ -42,6 +42,9 @@ func (c charset) append(dst, b []byte) (_ []byte, ok bool) {
 	case cp932:
 		return rowfile.AppendCP932(dst, b)
 	case eucJP:
+		if !eucBytes(b) {
+			return dst, false
+		}
 		return appendX(dst, b, japanese.EUCJP.NewDecoder())
 	case iso2022JP:
 		return appendX(dst, b, japanese.ISO2022JP.NewDecoder())
@@ -98,6 +101,25 @@ func usualUTF8(b []byte) (at int) {
 		}
 	}
 	return at
+}
+
+// eucBytes says whether b is made as EUC-JP is: what is of another charset mostly isn't,
+// and needn't be decoded to see that.
+func eucBytes(b []byte) bool {
+	high := func(i int, to byte) bool { return i < len(b) && b[i] >= 0xA1 && b[i] <= to }
+	for i := 0; i < len(b); {
+		switch c := b[i]; {
+		case c < utf8.RuneSelf:
+			i++
+		case c == 0x8E && high(i+1, 0xDF), c >= 0xA1 && c <= 0xFE && high(i+1, 0xFE):
+			i += 2
+		case c == 0x8F && high(i+1, 0xFE) && high(i+2, 0xFE):
+			i += 3
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // appendX decodes by x/text, which writes U+FFFD for what it can't read: none of

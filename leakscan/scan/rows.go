@@ -91,9 +91,12 @@ func begins(b []byte, word string) bool {
 }
 
 func isMarkup(b []byte) bool {
+	if b[0] != '<' {
+		return false
+	}
 	head := bytes.ToLower(b[:min(len(b), 1024)])
 	return bytes.HasPrefix(head, []byte("<!doctype")) || bytes.HasPrefix(head, []byte("<html")) || bytes.HasPrefix(head, []byte("<?xml")) ||
-		b[0] == '<' && bytes.Contains(head, []byte("</"))
+		bytes.Contains(head, []byte("</"))
 }
 
 // steady is how many delimiters a line has, in the least of nine lines of ten.

@@ -14,12 +14,10 @@
 package scan
 
 import (
-	"bufio"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -162,6 +160,7 @@ type runner struct {
 	o       Options
 	journal *journal
 	pool    chan *matcher
+	blocks  chan []byte
 	temp    string
 	read    atomic.Int64
 	total   int64
@@ -182,7 +181,7 @@ func newRunner(index *leakscan.Index, o Options) (*runner, error) {
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
 	}
-	r := &runner{index: index, o: o, journal: &journal{}, pool: make(chan *matcher, o.Workers)}
+	r := &runner{index: index, o: o, journal: &journal{}, pool: make(chan *matcher, o.Workers), blocks: make(chan []byte, 2*o.Workers+1)}
 	for range o.Workers {
 		r.pool <- newMatcher(index)
 	}
@@ -195,7 +194,7 @@ func newRunner(index *leakscan.Index, o Options) (*runner, error) {
 
 // work is what one goroutine scans with.
 func (r *runner) work(ctx context.Context) *work {
-	return &work{ctx: ctx, index: r.index, pool: r.pool, limits: r.o.Limits, temp: r.temp, workers: r.o.Workers, passwords: r.o.Passwords,
+	return &work{ctx: ctx, index: r.index, pool: r.pool, blocks: r.blocks, limits: r.o.Limits, temp: r.temp, workers: r.o.Workers, passwords: r.o.Passwords,
 		read: func(n int64) { r.o.Progress(r.read.Add(n), r.total) }}
 }
 
@@ -286,7 +285,7 @@ func (w *work) file(f file) error {
 		return err
 	}
 	// What the reader left (a container's directory, say) is read for the sum.
-	if _, err := io.Copy(io.Discard, bufio.NewReaderSize(in.count, readSize)); err == nil {
+	if err := in.drain(); err == nil {
 		w.ledger[0].SHA256 = hex.EncodeToString(in.count.sum.Sum(nil))
 		w.ledger[0].To = in.count.n
 	} else if errors.Is(err, context.Canceled) {

@@ -25,7 +25,7 @@ func (w *work) text(in *input) error { return w.textEntry(in, &Entry{}) }
 // then hands blocks of whole records to as many goroutines as there are matchers.
 // The findings come back in order.
 func (w *work) textEntry(in *input, entry *Entry) error {
-	t := &texting{w: w, in: in, entry: entry, part: placed{path: in.path}, free: make(chan []byte, 2*w.workers+1)}
+	t := &texting{w: w, in: in, entry: entry, part: placed{path: in.path}}
 	if head, _ := in.r.Peek(4096); len(head) > 0 {
 		if wide, ok := wideText(head); ok {
 			in.r.Reset(&utf16Reader{r: bytesReader{in.count, bytes.Clone(peekAll(in))}, charset: wide})
@@ -80,7 +80,6 @@ type texting struct {
 	feeder  feeder
 	feeding *matcher
 	pending []chan blockResult
-	free    chan []byte // blocks that were scanned
 }
 
 // blockResult is what a block gave.
@@ -154,13 +153,24 @@ func (t *texting) run() error {
 // room is a block's bytes: one that was scanned, if it is large enough.
 func (t *texting) room(from, size int) []byte {
 	select {
-	case b := <-t.free:
+	case b := <-t.w.blocks:
 		if cap(b) >= size {
 			return b[:from:size]
 		}
 	default:
 	}
 	return make([]byte, from, size)
+}
+
+// scanned gives a block back. Long lines' blocks aren't kept.
+func (t *texting) scanned(b []byte) {
+	if cap(b) > 2*blockSize {
+		return
+	}
+	select {
+	case t.w.blocks <- b:
+	default:
+	}
 }
 
 // decide settles charset and shape.
@@ -294,6 +304,7 @@ func (t *texting) block(raw []byte, at int64) error {
 	t.settle(raw[:min(len(raw), sampleSize)])
 	if t.feeder != nil {
 		text, bad := decodeLines(nil, raw, t.charset)
+		t.scanned(raw)
 		t.note(bad, at)
 		return t.feeder.feed(text)
 	}
@@ -326,10 +337,7 @@ func (t *texting) block(raw []byte, at int64) error {
 			r.bad[i].to += at
 		}
 		t.w.pool <- m
-		select {
-		case t.free <- raw:
-		default:
-		}
+		t.scanned(raw)
 		result <- r
 	}()
 	return nil

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"azekura/leakscan"
@@ -74,6 +75,7 @@ type work struct {
 	ctx    context.Context
 	index  *leakscan.Index
 	pool   chan *matcher
+	blocks chan []byte // that texts were in, and others may be
 	limits Limits
 	left   int64 // bytes that may still be unpacked
 	until  time.Time
@@ -143,7 +145,29 @@ func (w *work) input(path string, r io.Reader, size int64, depth int) *input {
 	if c.top {
 		c.sum = sha256.New()
 	}
-	return &input{path: path, r: bufio.NewReaderSize(c, readSize), size: size, depth: depth, count: c}
+	b := readers.Get().(*bufio.Reader)
+	b.Reset(c)
+	return &input{path: path, r: b, size: size, depth: depth, count: c}
+}
+
+// readers are buffers for inputs, which many small files would spend their time on
+// making. any gives an input's back.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}
+
+func (in *input) close() {
+	in.r.Reset(nil)
+	readers.Put(in.r)
+	in.r = nil
+}
+
+// drain reads an input's rest, for its sum.
+func (in *input) drain() error {
+	b := readers.Get().(*bufio.Reader)
+	b.Reset(in.count)
+	_, err := io.Copy(io.Discard, b)
+	b.Reset(nil)
+	readers.Put(b)
+	return err
 }
 
 // format is one that the scan reads. Later formats join the list.
@@ -214,6 +238,7 @@ func isText(head []byte) bool {
 
 // any reads an input of whatever format, and puts what became of it down.
 func (w *work) any(in *input) {
+	defer in.close()
 	at := len(w.ledger)
 	entry := Entry{Path: in.path, State: Parsed, To: max(in.size, 0)}
 	w.ledger = append(w.ledger, entry)

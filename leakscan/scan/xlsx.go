@@ -94,6 +94,7 @@ func (b *workbook) eachBut(name string, usual func(x *xmlScanner) bool, f func(t
 	}
 	defer r.Close()
 	x := newXMLScanner(&counter{r: r, w: b.w})
+	defer x.close()
 	for {
 		if usual(x) {
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -31,7 +32,18 @@ type token struct {
 	raw  bool // a CDATA section: & is itself
 }
 
-func newXMLScanner(r io.Reader) *xmlScanner { return &xmlScanner{r: r, buf: make([]byte, xmlBuffer)} }
+// xmlBuffers are those of scanners that were closed.
+var xmlBuffers = sync.Pool{New: func() any { return new([xmlBuffer]byte) }}
+
+func newXMLScanner(r io.Reader) *xmlScanner {
+	return &xmlScanner{r: r, buf: xmlBuffers.Get().(*[xmlBuffer]byte)[:]}
+}
+
+// close gives the scanner's buffer to others: its tokens are gone then.
+func (x *xmlScanner) close() {
+	xmlBuffers.Put((*[xmlBuffer]byte)(x.buf))
+	x.buf = nil
+}
 
 // next is the next tag or text, and io.EOF at the end.
 func (x *xmlScanner) next() (t token, err error) {
