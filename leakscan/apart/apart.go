@@ -62,7 +62,7 @@ const tempPattern = "azekura-apart-"
 // Run has a program, which calls Main, carry an order out. It returns the text that
 // was to be shown.
 func Run(ctx context.Context, program []string, o Order, progress func(done, total int64)) (text string, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// What was unpacked goes even where the other process is killed.
 	temp, err := os.MkdirTemp("", tempPattern)
@@ -70,7 +70,7 @@ func Run(ctx context.Context, program []string, o Order, progress func(done, tot
 		return "", fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	cmd, in, out, err := start(ctx, program, temp)
+	cmd, in, out, err := start(running, program, temp)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrFailed, err)
 	}
@@ -89,6 +89,9 @@ func Run(ctx context.Context, program []string, o Order, progress func(done, tot
 	}
 	cancel()
 	_ = cmd.Wait() // what counts is what it said
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
 	if last.Error != "" {
 		return "", fmt.Errorf("%w: %s", ErrFailed, last.Error)
 	}

@@ -317,6 +317,9 @@ func TestPieces(t *testing.T) {
 	if _, err := w.Do(cut, scan.Options{}, files); !errors.Is(err, context.Canceled) {
 		t.Errorf("told to stop: %v", err)
 	}
+	if _, err := Run(cut, w.Program, o, func(int64, int64) {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a scan that is told to stop: %v", err)
+	}
 	do(files[:1])
 	if err := os.Chtimes(files[0].Path, time.Time{}, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,8 @@ func (o *Order) confine() error {
 // start begins a program in a network of its own, or where that is refused in ours. in
 // stays open for as long as we live.
 func start(ctx context.Context, program []string, temp string) (cmd *exec.Cmd, in io.WriteCloser, out io.ReadCloser, err error) {
-	for _, how := range []*syscall.SysProcAttr{alone(), nil} {
+	for _, how := range []*syscall.SysProcAttr{alone(), {}} {
+		how.Setpgid = true // who interrupts us means us, and we end it
 		cmd = exec.CommandContext(ctx, program[0], program[1:]...)
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + temp}
 		cmd.SysProcAttr = how
