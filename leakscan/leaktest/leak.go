@@ -260,12 +260,49 @@ func (s *Style) text(rows [][]string) (text string, first int64) {
 			b.WriteString("<tr><td>" + strings.Join(row, "</td><td><b>") + "</td></tr>\n")
 		}
 		b.WriteString("</table></html>")
+	case "fixed", "fixed by characters":
+		s.fixed(&b, rows)
 	case "text":
 		for _, row := range rows {
 			b.WriteString("対象者：" + strings.Join(row, "、 項目：") + "。\n")
 		}
 	}
 	return b.String(), 1
+}
+
+// fixed writes cells side by side, with nothing between columns whose cells are all of
+// one width, and room for one character more in others, as who made them had left: wide
+// as on the screen, which are CP932's bytes, or in characters.
+func (s *Style) fixed(b *strings.Builder, rows [][]string) {
+	width := func(c string) (n int) {
+		for _, r := range c {
+			n++
+			if s.Format == "fixed" && r >= 0x80 && (r < 0xFF61 || r > 0xFF9F) {
+				n++
+			}
+		}
+		return n
+	}
+	var widest, least []int
+	for _, row := range rows {
+		for n, c := range row {
+			if n == len(widest) {
+				widest, least = append(widest, 0), append(least, width(c))
+			}
+			widest[n], least[n] = max(widest[n], width(c)), min(least[n], width(c))
+		}
+	}
+	for n := range widest {
+		if least[n] < widest[n] {
+			widest[n] += width("　")
+		}
+	}
+	for _, row := range rows {
+		for n, c := range row {
+			b.WriteString(c + strings.Repeat(" ", widest[n]-width(c)))
+		}
+		b.WriteString("\r\n")
+	}
 }
 
 func encode(name, text string) ([]byte, bool) {

@@ -262,7 +262,7 @@ func FuzzScan(f *testing.F) {
 	key := leaktest.Key()
 	x := leaktest.Open(f, leaktest.Build(f, seed, 50, key, 1), key)
 	for _, style := range styles() {
-		raw, _ := leaktest.Leak(style, people(seed, 3), leaktest.Own(3))
+		raw, _ := leaktest.Leak(style, people(seed, 6), leaktest.Own(6))
 		f.Add(raw)
 		f.Add(gzipped(raw))
 		f.Add(zipped(map[string][]byte{"a": raw}))

@@ -30,6 +30,7 @@ type matcher struct {
 	owners  [leakscan.Kinds][]owner
 	through []int32
 	ends    []int32
+	stops   []int32 // of the line that Columns cut
 	people  []uint32
 	perches []uint64 // of people
 	names   []byte   // of cells, under tier 2
@@ -248,9 +249,17 @@ func (m *matcher) loose(c *cell) []byte {
 	return m.names[c.looseFrom:c.looseTo]
 }
 
-// joins says whether two neighbours may be a surname and a given name.
+// joins says whether two neighbours may be a surname and a given name: both in kana or
+// neither, or a given name in hiragana after kanji. A name's reading beside it mostly is
+// in katakana.
 func joins(a, b *cell) bool {
-	return a.class&isName != 0 && b.class&isName != 0 && a.class&isKana == b.class&isKana && len(a.text) <= 24 && len(b.text) <= 24 && a.text[0] >= 0x80
+	return a.class&isName != 0 && b.class&isName != 0 && (a.class&isKana == b.class&isKana || a.class&isKana == 0 && hiragana(b.text)) &&
+		len(a.text) <= 24 && len(b.text) <= 24 && a.text[0] >= 0x80
+}
+
+// hiragana says whether a text begins with it: U+3041 to U+3096.
+func hiragana(b []byte) bool {
+	return len(b) > 2 && b[0] == 0xE3 && (b[1] == 0x81 || b[1] == 0x82 && b[2] < 0xA0)
 }
 
 func (m *matcher) nameToken(i, n, next int32, c, then *cell, days []normal.Day, dayCell int32) {

@@ -25,10 +25,11 @@ type Piece struct {
 
 // Stretch is a run of blocks of whole records, with what the blocks before decided.
 type Stretch struct {
-	Layout uint8   `json:"layout"`
-	Comma  uint8   `json:"comma,omitempty"`
-	Quotes bool    `json:"quotes,omitempty"`
-	Blocks []Block `json:"blocks"`
+	Layout  uint8    `json:"layout"`
+	Comma   uint8    `json:"comma,omitempty"`
+	Quotes  bool     `json:"quotes,omitempty"`
+	Columns *Columns `json:"columns,omitempty"`
+	Blocks  []Block  `json:"blocks"`
 }
 
 // Block is a range of a file.
@@ -41,6 +42,8 @@ type Block struct {
 // ErrChanged means that a file isn't what it was when the scan began, so that its
 // pieces don't fit together.
 var ErrChanged = errors.New("a file was changed while it was scanned; scan again")
+
+var errStretch = errors.New("a stretch isn't one of this scan")
 
 // stretchBlocks is how many blocks make a stretch: some 64 MiB.
 const stretchBlocks = 64
@@ -143,12 +146,12 @@ func (r *runner) cut(w *work, f file, to *done) (more []Piece, again bool, err e
 	fits := true
 	var s Stretch
 	w.cut = func(t *texting, at, size int64) {
-		shape := Stretch{Layout: uint8(t.shape.layout), Comma: t.shape.comma, Quotes: t.shape.quotes}
+		shape := Stretch{Layout: uint8(t.shape.layout), Comma: t.shape.comma, Quotes: t.shape.quotes, Columns: t.shape.columns}
 		if len(s.Blocks) == 0 {
-			s.Layout, s.Comma, s.Quotes = shape.Layout, shape.Comma, shape.Quotes
+			s = shape
 		}
 		// ISO-2022-JP's state may reach over the end of a line.
-		fits = fits && s.Layout == shape.Layout && s.Comma == shape.Comma && s.Quotes == shape.Quotes && t.charset != iso2022JP
+		fits = fits && s.Layout == shape.Layout && s.Comma == shape.Comma && s.Quotes == shape.Quotes && s.Columns == shape.Columns && t.charset != iso2022JP
 		s.Blocks = append(s.Blocks, Block{at, at + size, uint8(t.charset)})
 	}
 	err = w.file(f)
@@ -187,6 +190,9 @@ func (r *runner) stretch(w *work, p Piece, to *stretchDone) error {
 	if w.limits.Time > 0 {
 		w.until = time.Now().Add(w.limits.Time)
 	}
+	if c := p.Stretch.Columns; c != nil && !c.valid() || c == nil && layout(p.Stretch.Layout) == fixed {
+		return errStretch
+	}
 	in := w.input(p.Path, file, p.Size, 0)
 	t := &texting{w: w, in: in, entry: &Entry{}, part: placed{path: p.Path}, decided: true}
 	for _, b := range p.Stretch.Blocks {
@@ -194,7 +200,7 @@ func (r *runner) stretch(w *work, p Piece, to *stretchDone) error {
 			break
 		}
 		if b.From < 0 || b.To <= b.From || b.To > p.Size || b.To-b.From > 2*longestLine || int(b.Charset) >= len(charsetNames) {
-			err = errors.New("a stretch isn't one of this scan")
+			err = errStretch
 			break
 		}
 		raw := make([]byte, b.To-b.From)
@@ -203,7 +209,7 @@ func (r *runner) stretch(w *work, p Piece, to *stretchDone) error {
 			break
 		}
 		t.charset = charset(b.Charset)
-		t.shape = shape{layout: layout(p.Stretch.Layout), comma: p.Stretch.Comma, quotes: p.Stretch.Quotes}
+		t.shape = shape{layout: layout(p.Stretch.Layout), comma: p.Stretch.Comma, quotes: p.Stretch.Quotes, columns: p.Stretch.Columns}
 		if err = t.block(raw, b.From); err != nil {
 			break
 		}

@@ -15,17 +15,19 @@ const (
 	jsonText                // a JSON document
 	sqlText                 // INSERTs and COPYs
 	markup                  // HTML and its like: what stands outside of tags
+	fixed                   // cells of fixed widths
 )
 
-var layoutNames = [...]string{"text", "table", "ndjson", "json", "sql", "markup"}
+var layoutNames = [...]string{"text", "table", "ndjson", "json", "sql", "markup", "fixed width"}
 
 func (l layout) String() string { return layoutNames[l] }
 
 // shape is a layout with what belongs to it.
 type shape struct {
-	layout layout
-	comma  byte
-	quotes bool // the text's quotes are balanced: line ends may stand in them
+	layout  layout
+	comma   byte
+	quotes  bool     // the text's quotes are balanced: line ends may stand in them
+	columns *Columns // of fixed widths
 }
 
 // shapeOf looks at a sample, which ends with a whole line or the text's end.
@@ -50,6 +52,9 @@ func shapeOf(sample []byte) shape {
 		}
 	}
 	if comma == 0 {
+		if c := columnsOf(sample); c != nil {
+			return shape{layout: fixed, columns: c}
+		}
 		return shape{layout: lines}
 	}
 	return shape{layout: delimited, comma: comma, quotes: comma != '\t' && bytes.IndexByte(sample, '"') >= 0 && bytes.Count(sample, []byte{'"'})%2 == 0}
@@ -130,6 +135,8 @@ func (s shape) rows(m *matcher, block []byte, row int64) int64 {
 		return s.table(m, block, row)
 	case jsonLines:
 		return jsonRows(m, block, row)
+	case fixed:
+		return s.columns.rows(m, block, row)
 	}
 	return pieces(m, block, row)
 }

@@ -186,6 +186,9 @@ func (t *texting) decide(block []byte, last bool) {
 	t.settle(sample)
 	text, _ := decodeLines(nil, sample, t.charset)
 	t.shape, t.decided = shapeOf(text), true
+	if t.shape.layout == fixed && t.finds(shape{}, text) > t.finds(t.shape, text) {
+		t.shape = shape{} // the columns were no columns
+	}
 	m := t.w.matcher(1)
 	switch t.shape.layout {
 	case jsonText:
@@ -198,6 +201,14 @@ func (t *texting) decide(block []byte, last bool) {
 		return
 	}
 	t.feeding = m
+}
+
+// finds is how much of the register a sample holds, cut like this.
+func (t *texting) finds(s shape, text []byte) int {
+	m := t.w.matcher(0)
+	s.rows(m, text, 1)
+	m.run()
+	return m.drop()
 }
 
 // settle chooses the charset by a sample that isn't ASCII.
@@ -225,13 +236,10 @@ func (t *texting) settle(sample []byte) {
 	if len(whole) == 0 {
 		whole = candidates[:]
 	}
-	m := t.w.matcher(0)
 	best := -1 << 62
 	for _, c := range whole {
 		text, bad := decodeLines(nil, sample, c)
-		shapeOf(text).rows(m, text, 1)
-		m.run()
-		if hits := m.drop()*1000 - len(bad); hits > best {
+		if hits := t.finds(shapeOf(text), text)*1000 - len(bad); hits > best {
 			best, t.charset = hits, c
 		}
 	}

@@ -180,6 +180,19 @@ func styles() map[string]leaktest.Style {
 	add("half kana and birth", func(s *leaktest.Style) {
 		s.Kana, s.Encoding, s.Columns = "half", "cp932", []field.Field{field.Kana, field.Birth, field.Account}
 	})
+	for _, f := range []string{"fixed", "fixed by characters"} {
+		add("format "+f, func(s *leaktest.Style) { s.Format, s.Date = f, "digits" })
+		for _, d := range []string{"iso", "slash", "digits", "kanji", "letter"} {
+			add("format "+f+", no number, date "+d, func(s *leaktest.Style) {
+				s.Format, s.Date, s.Columns = f, d, []field.Field{field.Birth, field.Name, field.Address}
+			})
+		}
+		add("format "+f+", digits side by side", func(s *leaktest.Style) {
+			s.Format, s.Date, s.Columns = f, "digits", []field.Field{field.Number, field.Birth, field.Ref, field.Name, field.Kana}
+		})
+	}
+	add("format fixed, encoding cp932", func(s *leaktest.Style) { s.Format, s.Encoding, s.Date = "fixed", "cp932", "digits" })
+	add("format fixed, half kana", func(s *leaktest.Style) { s.Format, s.Encoding, s.Kana, s.Date = "fixed", "cp932", "half", "digits" })
 	add("only numbers", func(s *leaktest.Style) { s.Columns = []field.Field{field.Number, field.Email} })
 	return all
 }
