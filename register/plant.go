@@ -62,10 +62,12 @@ type planter struct {
 	taken   *filter // the refs, numbers and telephone numbers of the whole file
 	refs    canary.Refs
 	rows    int64
+	kin     *kin
+	single  float64 // the density of those who are nobody's kin
 }
 
 // newPlanter reads the whole file once: a ref that no row so far has may be a
-// later row's.
+// later row's, and somebody's twin may be one.
 func newPlanter(s *Store, file io.ReaderAt, size int64, o ImportOptions) (*planter, error) {
 	if !(o.Density >= 0 && o.Density <= MaxDensity) {
 		return nil, ErrDensity
@@ -75,15 +77,16 @@ func newPlanter(s *Store, file io.ReaderAt, size int64, o ImportOptions) (*plant
 	}
 	var seed [32]byte
 	crand.Read(seed[:])
-	p := &planter{store: s, density: o.Density, rng: rand.New(rand.NewChaCha8(seed)), taken: newFilter(size), refs: canary.Refs{}}
+	p := &planter{store: s, density: o.Density, rng: rand.New(rand.NewChaCha8(seed)), taken: newFilter(size), refs: canary.Refs{}, kin: newKin(size)}
 	reader, err := rowfile.Open(file, size, o.Options)
 	if err != nil {
 		return nil, err
 	}
 	var row rowfile.Row
-	for {
+	for rows := int64(0); ; rows = row.N {
 		err := reader.Next(&row)
 		if errors.Is(err, io.EOF) {
+			p.single = max(0, p.density-p.kin.plan(p.rng, p.density, rows))
 			return p, nil
 		}
 		if err != nil {
@@ -95,19 +98,39 @@ func newPlanter(s *Store, file io.ReaderAt, size int64, o ImportOptions) (*plant
 
 // note takes what a row claims, though the row may be refused for something else.
 func (p *planter) note(row *rowfile.Row) {
+	now := p.store.log.Now()
+	var phone string
 	for _, c := range [...]struct {
 		field  field.Field
 		column value.Column
 	}{{field.Ref, value.ColRef}, {field.Number, value.ColNumber}, {field.Phone, value.ColPhone}} {
-		text, err := value.ParseField(c.field, row.Raw[c.column], p.store.log.Now())
+		text, err := value.ParseField(c.field, row.Raw[c.column], now)
 		if err != nil {
 			continue
 		}
 		p.taken.add(c.field, text)
-		if c.field == field.Ref {
+		switch c.field {
+		case field.Ref:
 			p.refs.Add(text)
 			p.rows++
+		case field.Phone:
+			phone = text
 		}
+	}
+	birth, _ := value.ParseField(field.Birth, row.Raw[value.ColBirth], now)
+	byBirth, byPhone := p.kin.births.takes(birth), p.kin.phones.takes(phone)
+	if !byBirth && !byPhone {
+		return
+	}
+	record, _, problems := value.Parse(row.Raw, now)
+	if len(problems) > 0 {
+		return
+	}
+	if byBirth {
+		p.kin.births.add(row.N, &record)
+	}
+	if byPhone {
+		p.kin.phones.add(row.N, &record)
 	}
 }
 
@@ -122,30 +145,52 @@ func (p *planter) plant(ctx context.Context, c *chunk) error {
 	if len(sound) < minNeighbours {
 		return nil
 	}
+	p.kin.from(sound[0].no)
 	out := make([]incoming, 0, len(c.incoming)+int(2*p.density*float64(len(sound)))+8)
 	for i := range c.incoming {
 		in := &c.incoming[i]
-		if len(in.problems) > 0 || p.rng.Float64() >= p.density {
+		if len(in.problems) > 0 {
 			out = append(out, *in)
 			continue
 		}
-		bird, err := p.draw(ctx, sound, in)
+		birds, err := p.beside(ctx, sound, in)
 		if err != nil {
 			return fmt.Errorf("draw a canary: %w", err)
 		}
-		switch at := len(out); {
-		case bird == nil:
-			out = append(out, *in)
-		case p.rng.IntN(2) == 0:
-			bird.beside = at + 1
-			out = append(out, *bird, *in)
-		default:
-			bird.beside = at
-			out = append(out, *in, *bird)
+		before := p.rng.IntN(len(birds) + 1)
+		at := len(out) + before
+		for n := range birds {
+			birds[n].beside = at
 		}
+		out = append(append(append(out, birds[:before]...), *in), birds[before:]...)
 	}
 	c.incoming = out
 	return nil
+}
+
+// beside draws the canaries beside a row: mostly none.
+func (p *planter) beside(ctx context.Context, sound []*incoming, in *incoming) (birds []incoming, err error) {
+	if p.rng.Float64() < p.single {
+		bird, err := p.draw(ctx, sound, in, relation{})
+		if err != nil {
+			return nil, err
+		}
+		if bird != nil {
+			p.kin.drew(bird.last())
+			birds = append(birds, *bird)
+		}
+	}
+	for m := p.kin.due(p.rng, in.no); m != nil; m = p.kin.due(p.rng, in.no) {
+		bird, err := p.draw(ctx, sound, in, m.relation())
+		if err != nil {
+			return nil, err
+		}
+		if bird != nil {
+			m.group.records[m.at] = bird.last()
+			birds = append(birds, *bird)
+		}
+	}
+	return birds, nil
 }
 
 // tries bounds the drawing of one value that must be free.
@@ -153,11 +198,14 @@ const tries = 64
 
 // draw makes a canary beside a row, or none where nothing is free: one row's name,
 // year of birth and fields, others' day of birth and addresses, and a ref, number,
-// telephone number, e-mail address and account of its own. Its award is suspended:
-// as long as its model's, and of no yen.
-func (p *planter) draw(ctx context.Context, sound []*incoming, beside *incoming) (*incoming, error) {
+// telephone number, e-mail address and account of its own, but for what it shares with
+// an earlier canary. Its award is suspended: as long as its model's, and of no yen.
+func (p *planter) draw(ctx context.Context, sound []*incoming, beside *incoming, to relation) (*incoming, error) {
 	one := func() *incoming { return sound[p.rng.IntN(len(sound))] }
-	model := one()
+	model := to.model(one)
+	if model == nil {
+		return nil, nil
+	}
 	ref, err := p.free(ctx, field.Ref, value.KindRef, canary.RefTries, p.refs.Near(p.rng, beside.last().Get(field.Ref), int64(2*p.density*float64(p.rows))))
 	if err != nil || ref == "" {
 		return nil, err
@@ -167,9 +215,13 @@ func (p *planter) draw(ctx context.Context, sound []*incoming, beside *incoming)
 	if err != nil || number == "" {
 		return nil, err
 	}
-	m := mask{p: p, one: one, own: map[field.Field]string{field.Ref: ref, field.Number: number}, seen: map[string]string{}}
-	m.kin = m.relative(model.last())
-	if m.own[field.Birth] = m.birth(model.last().Get(field.Birth)); m.own[field.Birth] == "" {
+	m := mask{p: p, one: one, to: to, model: model.last(), own: map[field.Field]string{field.Ref: ref, field.Number: number}, seen: map[string]string{}}
+	m.kin = m.relative(m.model)
+	m.share()
+	if m.own[field.Birth] == "" {
+		m.own[field.Birth] = m.birth(m.model.Get(field.Birth))
+	}
+	if m.own[field.Birth] == "" {
 		return nil, nil
 	}
 	// What it has but once goes by what it is called now.

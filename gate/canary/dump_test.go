@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 	"testing"
@@ -142,14 +143,15 @@ func (p *seen) shape(of []field.Field) string {
 // features are the dump as numbers. known leaves out who is known to be nobody's
 // canary, for honest work touched or changed them, and says how many those are.
 func features(list []*seen, marks canary.Marks) (samples []sample, known int) {
-	shapeCount, tokenCount := map[string]int{}, map[string]int{}
+	shapeCount := map[string]int{}
+	holders := map[string][]*seen{} // of each token
 	first, last := map[int64]int{}, map[int64]int{}
 	for at, p := range list {
 		for _, of := range shapes {
 			shapeCount[p.shape(of)]++
 		}
 		for _, token := range p.tokens {
-			tokenCount[token]++
+			holders[token] = append(holders[token], p)
 		}
 		if _, ok := first[p.job]; !ok {
 			first[p.job] = at
@@ -173,14 +175,7 @@ func features(list []*seen, marks canary.Marks) (samples []sample, known int) {
 		x = append(x, beside(list, at, func(o *seen) float64 { return float64(o.keyPlace - p.keyPlace) })...)
 		x = append(x, beside(list, at, func(o *seen) float64 { return float64(o.total - p.total) })...)
 		x = append(x, beside(list, at, func(o *seen) float64 { return float64(bits.OnesCount32(uint32(o.fields ^ p.fields))) })...)
-		shared, most := 0, 0
-		for _, token := range p.tokens {
-			if n := tokenCount[token]; n > 1 {
-				shared++
-				most = max(most, n)
-			}
-		}
-		x = append(x, float64(len(p.tokens)), float64(shared), float64(most))
+		x = append(x, p.shared(holders)...)
 		for _, of := range shapes {
 			n := shapeCount[p.shape(of)]
 			x = append(x, float64(min(n, 8)), weight(n == 1), weight(n == 2))
@@ -188,6 +183,31 @@ func features(list []*seen, marks canary.Marks) (samples []sample, known int) {
 		samples = append(samples, sample{x, marks.Is(p.id)})
 	}
 	return samples, known
+}
+
+// shared is with how many others a participant shares tokens, how many, and how far off
+// the nearest of them stands; 0 where nobody does.
+func (p *seen) shared(holders map[string][]*seen) []float64 {
+	tokens, most, near := 0, 0, 0.0
+	others := map[*seen]int{}
+	for _, token := range p.tokens {
+		if n := len(holders[token]); n > 1 {
+			tokens, most = tokens+1, max(most, n)
+		}
+		for _, o := range holders[token] {
+			if o != p {
+				others[o]++
+				if away := 1 / math.Abs(float64(o.place-p.place)); away > near {
+					near = away
+				}
+			}
+		}
+	}
+	closest := 0
+	for _, n := range others {
+		closest = max(closest, n)
+	}
+	return []float64{float64(len(p.tokens)), float64(tokens), float64(most), float64(len(others)), float64(closest), near, weight(near > 1.0/64)}
 }
 
 // own are a participant's own rows.

@@ -42,6 +42,7 @@ program swtpm swtpm            # a TPM, for devices' keys
 program certutil libnss3-tools # browsers' databases, for devices' certificates
 program pk12util libnss3-tools
 program openssl openssl        # reads what we write for others
+program rg ripgrep              # a yardstick of the scan's speed
 program zip zip                # locked archives, as people make them
 program 7z p7zip-full
 [ -e /usr/lib/python3/dist-packages/xlwt ] || missing+=(python3-xlwt) # writes old workbooks
